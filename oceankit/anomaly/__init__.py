@@ -1,0 +1,12 @@
+"""What is unusual in the sea: climatologies, the anomalies from them, and the spells that last.
+
+A climatology says what is normal and what is rare on each day of the year or in each month, with the base period and
+the convention named in its attributes; anomalies are departures from it, and are refused against the climatology of
+another source; spells are the runs of a condition that last, one entry per event however many cells there are.
+"""
+
+from oceankit.anomaly.anomalies import anomalies
+from oceankit.anomaly.climatology import climatology
+from oceankit.anomaly.spells import spells
+
+__all__ = ["anomalies", "climatology", "spells"]

@@ -1,0 +1,195 @@
+"""Departures of a field from its own climatology."""
+
+from collections.abc import Hashable
+
+import numpy as np
+import xarray as xr
+
+from oceankit.anomaly import _calendar
+from oceankit.anomaly.climatology import one_variable, source_file
+from oceankit.fields import blocks, coordinates
+from oceankit.fields.coordinates import describe
+
+__all__ = ["anomalies"]
+
+# The standard names with which CF has an anomaly (standard name table 93).
+_WITH_ANOMALY = {
+    "air_pressure", "air_temperature", "brightness_temperature", "geopotential_height", "sea_water_temperature",
+    "surface_temperature",
+}  # fmt: skip
+_TEMPERATURE_UNITS = {
+    "k", "kelvin", "degc", "deg_c", "degree_c", "degrees_c", "celsius", "degree_celsius", "degrees_celsius", "°c",
+}  # fmt: skip
+_OF_THE_VALUES = ("standard_name", "actual_range", "valid_min", "valid_max", "valid_range")
+
+
+def anomalies(
+    field: xr.DataArray | xr.Dataset,
+    clim: xr.Dataset,
+    *,
+    time: Hashable | None = None,
+    allow_other_source: bool = False,
+) -> xr.DataArray | xr.Dataset:
+    """Difference of a field from the climatological mean of its day of the year or month.
+
+    Parameters
+    ----------
+    field
+        Any dimensions besides time, lazy with any chunks or not. Dimensions that the climatology lacks (``member``)
+        are allowed. In a Dataset, its one floating-point variable along time is replaced by its anomaly.
+    clim
+        From :func:`oceankit.climatology`, of the same variable, units and cells.
+    time
+        Name of the time coordinate, where it is not found by itself.
+    allow_other_source
+        An anomaly against the climatology of another source shows the difference of the sources, so a climatology
+        is refused when the variable's name, or the name of the file it was read from (dates in it disregarded),
+        contradicts the field's. True waives these two checks; those of units, cells and calendar cannot be waived.
+
+    Returns
+    -------
+    DataArray or Dataset
+        Named ``<name>_anomaly``, with the dimensions, chunks, coordinates and units of the field; float32 stays
+        float32 (subtracted in float64), integers become float64. Missing where field or climatology is. The CF
+        standard name becomes that of the anomaly where CF has one and is dropped where it has none.
+
+    Raises
+    ------
+    ValueError
+        If ``clim`` is no climatology, or contradicts the field; the message names both values.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> from oceankit.anomaly import climatology
+    >>> days = xr.date_range("2001-01-01", "2004-12-31")
+    >>> sst = xr.DataArray(np.full(days.size, 15.0), dims="time", coords={"time": days}, name="sst")
+    >>> warmer = anomalies(sst + 2, climatology(sst, period=(2001, 2004), by="month"))
+    >>> warmer.name, float(warmer.min()), float(warmer.max())
+    ('sst_anomaly', 2.0, 2.0)
+    """
+    variable = one_variable(field, time)
+    by = _axis_of(clim)
+    axis, days = _calendar.read(variable, time)
+    if by == "dayofyear" and clim.sizes[by] != _calendar.year_length(days.calendar):
+        raise ValueError(
+            f"{describe(variable)} is in the calendar {days.calendar!r}, but the climatology has {clim.sizes[by]} days "
+            f"a year (calendar {clim.attrs.get('calendar')!r}): convert one with convert_calendar"
+        )
+    _require_same_units(variable, clim)
+    _require_same_cells(variable, clim["mean"], by, axis.dims[0])
+    if not allow_other_source:
+        _require_same_source(field, variable, clim)
+    place = _calendar.day_of_year(days) - 1 if by == "dayofyear" else days.month - 1
+    result = _subtract(variable, clim["mean"], place, axis.dims[0], by)
+    result = _described(result, clim, by)
+    if isinstance(field, xr.DataArray):
+        return result
+    return field.drop_vars(str(variable.name)).assign({str(result.name): result})
+
+
+def _subtract(field: xr.DataArray, mean: xr.DataArray, place: np.ndarray, dim: Hashable, by: str) -> xr.DataArray:
+    """``field - mean`` at ``place`` along ``dim``; the climatology is never spread over time as a whole."""
+    kind = np.result_type(field.dtype, np.float32) if field.dtype.kind == "f" else np.dtype(np.float64)
+    ordered = field.variable.transpose(dim, ...)
+    index = xr.Variable((dim,), place)
+    table = mean.variable
+    if blocks.is_lazy(field) or blocks.is_lazy(mean):
+        ordered = ordered if ordered.chunks else ordered.chunk()
+        index = index.chunk({dim: ordered.chunksizes[dim]})
+        cells = {d: ordered.chunksizes[d] for d in table.dims if d != by}
+        table = table.chunk({by: -1, **cells})
+
+    def difference(block: np.ndarray, at: np.ndarray, normal: np.ndarray) -> np.ndarray:
+        normal = np.ascontiguousarray(np.moveaxis(normal, -1, 0))
+        # One step at a time: no float64 copy of the block.
+        out = np.empty(block.shape, kind)
+        for step, day in enumerate(at.ravel()):
+            out[step] = block[step] - normal[day]
+        return out
+
+    result = xr.apply_ufunc(
+        difference, ordered, index, table, input_core_dims=[[], [], [by]], dask="parallelized", output_dtypes=[kind]
+    )
+    return field.copy(data=result.transpose(*field.dims).data)
+
+
+def _described(result: xr.DataArray, clim: xr.Dataset, by: str) -> xr.DataArray:
+    attrs = {k: v for k, v in result.attrs.items() if k not in _OF_THE_VALUES}
+    standard = result.attrs.get("standard_name")
+    if standard in _WITH_ANOMALY:
+        attrs["standard_name"] = f"{standard}_anomaly"
+    label = result.attrs.get("long_name", result.name or "value")
+    attrs["long_name"] = f"{label} anomaly"
+    attrs["reference_climatology"] = f"mean by {by} over {clim.attrs.get('period', 'an unrecorded period')}"
+    if str(attrs.get("units", "")).lower() in _TEMPERATURE_UNITS:
+        attrs["units_metadata"] = "temperature: difference"  # CF-1.11, section 3.1.2
+    result = result.rename(f"{result.name}_anomaly" if result.name is not None else None)
+    result.attrs = attrs
+    # Packing and file of the field do not hold for its anomaly.
+    result.encoding = {}
+    return result
+
+
+def _axis_of(clim: xr.Dataset) -> str:
+    if not isinstance(clim, xr.Dataset) or "mean" not in clim:
+        raise ValueError("clim is not a climatology: it has no variable 'mean'; make it with oceankit.climatology")
+    names = [n for n in ("dayofyear", "month") if n in clim["mean"].dims]
+    if len(names) != 1:
+        raise ValueError(f"clim['mean'] has dimensions {clim['mean'].dims}; one of them must be 'dayofyear' or 'month'")
+    by = names[0]
+    allowed = (12,) if by == "month" else (366, 360)
+    if clim.sizes[by] not in allowed or not np.array_equal(clim[by].values, np.arange(1, clim.sizes[by] + 1)):
+        raise ValueError(f"clim has {clim.sizes[by]} entries along {by!r}; it must have the whole year in order")
+    return by
+
+
+def _require_same_units(field: xr.DataArray, clim: xr.Dataset) -> None:
+    ours, theirs = field.attrs.get("units"), clim["mean"].attrs.get("units")
+    if ours and theirs and str(ours).strip() != str(theirs).strip():
+        raise ValueError(
+            f"{describe(field)} has units {ours!r}, its climatology {theirs!r}: convert one of them, or give "
+            "both the same spelling in attrs['units']"
+        )
+
+
+def _require_same_source(field: xr.DataArray | xr.Dataset, variable: xr.DataArray, clim: xr.Dataset) -> None:
+    pairs = {
+        "variable": (str(variable.name or ""), clim.attrs.get("source_variable", "")),
+        "file": (source_file(field, variable), clim.attrs.get("source_file", "")),
+    }
+    for what, (ours, theirs) in pairs.items():
+        if ours and theirs and ours != theirs:
+            raise ValueError(
+                f"the climatology comes from the {what} {theirs!r}, the field from {ours!r}, and an anomaly against "
+                "the climatology of another source shows the difference of the sources: make the climatology from the "
+                "field's own source, or pass allow_other_source=True if both are the same product"
+            )
+
+
+def _require_same_cells(field: xr.DataArray, mean: xr.DataArray, by: str, dim: Hashable) -> None:
+    cells = [d for d in mean.dims if d != by]
+    for d in cells:
+        if d == dim or d not in field.dims:
+            raise ValueError(f"clim['mean'] has a dimension {d!r} that {describe(field)} lacks: {field.dims}")
+        if field.sizes[d] != mean.sizes[d]:
+            raise ValueError(
+                f"{describe(field)} has {field.sizes[d]} cells along {d!r}, its climatology {mean.sizes[d]}: "
+                "select the same region of both, or regrid the field before the climatology is made"
+            )
+    places = {n for kind in ("longitude", "latitude", "vertical") for n in coordinates.candidates(field, kind)}  # type: ignore[arg-type]
+    for name, theirs in mean.coords.items():
+        ours = field.coords.get(name)
+        if name == by or ours is None or not (name in places or set(theirs.dims) & set(cells)):
+            continue
+        alike = set(ours.dims) == set(theirs.dims)
+        if not alike or not ours.variable.equals(theirs.variable.transpose(*ours.dims)):
+            raise ValueError(
+                f"the coordinate {name!r} of {describe(field)} ({_ends(ours)}) differs from its climatology's "
+                f"({_ends(theirs)}): an anomaly needs the same cells; select or regrid the field like the climatology's"
+            )
+
+
+def _ends(coordinate: xr.DataArray) -> str:
+    values = coordinate.values.ravel()
+    return f"{values[0]}" if values.size == 1 else f"{values[0]} to {values[-1]}, {values.size} values"

@@ -1,0 +1,318 @@
+"""Day-of-year and monthly climatologies: what is normal, and what is rare, at each time of the year."""
+
+import re
+from collections.abc import Hashable
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from oceankit.anomaly import _calendar
+from oceankit.anomaly._climatology_kernels import from_keys, moving_average, pooled_statistics, sort_keys
+from oceankit.fields import blocks, coordinates
+from oceankit.fields.coordinates import describe
+
+__all__ = ["climatology", "one_variable", "source_file"]
+
+By = Literal["dayofyear", "month"]
+
+# Below this a percentile over years says nothing, whatever its window.
+_FEWEST_YEARS = 3
+_WINDOW, _SMOOTH = 5, 31
+_PLANNED_CONVENTIONS = ("heatwaveR", "xmhw")
+# Attributes of the field that describe its values and not those of a statistic.
+_OF_THE_VALUES = ("actual_range", "valid_min", "valid_max", "valid_range", "cell_methods")
+
+
+class _Pools(NamedTuple):
+    """The time steps that each entry of the climatology is computed from, as writes to a buffer (see the kernel)."""
+
+    steps: np.ndarray
+    slots: np.ndarray
+    starts: np.ndarray
+    capacity: int
+
+
+def climatology(
+    field: xr.DataArray | xr.Dataset,
+    *,
+    period: Any,
+    by: By = "dayofyear",
+    half_window: int = _WINDOW,
+    smooth: int | None = _SMOOTH,
+    percentile: float = 90,
+    convention: str = "oliver",
+    time: Hashable | None = None,
+) -> xr.Dataset:
+    """Mean and percentile of a field at each time of the year over a base period.
+
+    By day of the year after Hobday et al. (2016), as computed by Oliver's marineHeatWaves.py: for each day of the
+    year, the values within ``half_window`` days of it are pooled over the years of the base period, and their mean
+    and percentile (NumPy's linear rule) are taken; 29 February is the mean of 28 February and 1 March of these; a
+    periodic moving average over ``smooth`` days comes last. The window runs past the edges of the base period where
+    the field has data there. Days are counted by date, so a gap in the time axis is missing data and nothing shifts;
+    sub-daily values all enter the pool of their day.
+
+    Parameters
+    ----------
+    field
+        Any dimensions besides time, lazy or not; NaN is missing. A Dataset must have one floating-point variable
+        along time. A lazy field must have time in one chunk.
+    period
+        First and last date of the base period, both included: ``(1983, 2012)``, ``("2006-04", "2010-09")``,
+        ``("1983-01-01", "2012-12-31")`` or dates. It has no default because it is a scientific choice.
+    by
+        ``"dayofyear"``, or ``"month"``: mean and percentile of all values of each calendar month in the period,
+        of daily or monthly fields, without window or smoothing.
+    half_window
+        Days on either side of the day that are pooled with it.
+    smooth
+        Width of the moving average in days, odd; None for none.
+    percentile
+        Between 0 and 100, both excluded. Below 50 it is the threshold of cold spells.
+    convention
+        ``"oliver"``.
+    time
+        Name of the time coordinate, where it is not found by itself.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``mean`` and ``threshold``, float64, in the field's units; ``by`` takes the place of time among the dimensions,
+        from 1 to 366 or 12. An entry whose pool holds no value is missing, and so are the smoothed days within
+        ``smooth // 2`` of it. The attributes record the options and the source.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of range, the period is not covered by the data or has fewer than 3 years of them, times
+        are not decoded, sorted and unique, time is in several chunks, or the values are packed integers.
+
+    Notes
+    -----
+    The day of the year goes by month and day of the month on the axis of a leap year, in all calendars: 1 March is
+    day 61 also in a common year and in ``noleap`` (365_day), whose day 60 is interpolated as above. In ``all_leap``
+    (366_day) day 60 occurs every year and is pooled like any other. ``360_day`` has its own axis, 1 to 360, of twelve
+    months of 30 days.
+
+    References
+    ----------
+    Hobday, A. J., et al. (2016). A hierarchical approach to defining marine heatwaves. Progress in Oceanography 141,
+    227-238. Oliver, E. C. J., marineHeatWaves.py, https://github.com/ecjoliver/marineHeatWaves.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> days = xr.date_range("2001-01-01", "2004-12-31")
+    >>> sst = xr.DataArray(np.full(days.size, 15.0), dims="time", coords={"time": days}, name="sst")
+    >>> clim = climatology(sst, period=(2001, 2004))
+    >>> clim.sizes["dayofyear"], float(clim["mean"][59]), float(clim["threshold"][59])
+    (366, 15.0, 15.0)
+    """
+    bounds = _calendar.parse_period(period)
+    _check_options(by, half_window, smooth, percentile, convention)
+    variable = one_variable(field, time)
+    _require_unpacked(variable)
+    if by in variable.dims:
+        raise ValueError(f"{describe(variable)} already has a dimension {by!r}: rename it")
+    axis, days = _calendar.read(variable, time)
+    _calendar.require_increasing(axis, days)
+    if by == "month":
+        half_window, smooth = 0, None
+        pools, order, length = _monthly_pools(days, bounds, axis), np.arange(12), 12
+    else:
+        length = _calendar.year_length(days.calendar)
+        pools, order = _daily_pools(days, bounds, half_window, length, axis)
+    dim = axis.dims[0]
+    output = blocks.Output((by,), (length,), np.float64)
+    constants = pools._asdict() | {
+        "quantile": percentile / 100, "order": order, "length": length, "width": 1 if smooth is None else smooth,
+    }
+    results = blocks.along(_statistics, variable, [dim], [output, output], constants=constants)
+    shape = [by if d == dim else d for d in variable.dims]
+    mean, threshold = (_described(r.transpose(*shape), variable, by, days.calendar) for r in results)
+    label = variable.attrs.get("long_name", variable.name or "value")
+    mean.attrs["long_name"] = f"climatological mean of {label}"
+    threshold.attrs["long_name"] = f"climatological percentile {percentile:g} of {label}"
+    clim = xr.Dataset({"mean": mean, "threshold": threshold})
+    clim.attrs = {
+        "period": "/".join(_iso(key) for key in bounds),
+        "by": by,
+        "percentile": float(percentile),
+        "convention": convention,
+        "half_window": half_window,
+        "smooth": 0 if smooth is None else smooth,
+        "calendar": days.calendar,
+        "units": str(variable.attrs.get("units", "")),
+        "source_variable": str(variable.name or ""),
+        "source_file": source_file(field, variable),
+    }
+    return clim
+
+
+def one_variable(field: xr.DataArray | xr.Dataset, time: Hashable | None) -> xr.DataArray:
+    """The field itself, or the one floating-point variable of a Dataset that runs along time."""
+    if isinstance(field, xr.DataArray):
+        return field
+    dims = set(coordinates.find(field, "time", name=time).dims)
+    names = [n for n, v in field.data_vars.items() if v.dtype.kind == "f" and dims & set(v.dims)]
+    if len(names) != 1:
+        raise ValueError(
+            f"{describe(field)} has {len(names)} floating-point variables along time "
+            f"({', '.join(map(repr, names)) or 'none'}), and one is wanted: pass it as dataset[name]"
+        )
+    return field[names[0]]
+
+
+def source_file(field: xr.DataArray | xr.Dataset, variable: xr.DataArray) -> str:
+    """Name of the file the field was read from, dates in it left out; empty where it is not known."""
+    path = str(variable.encoding.get("source") or field.encoding.get("source") or "")
+    return re.sub(r"\d{4,}", "*", path.rstrip("/").rsplit("/", 1)[-1])
+
+
+def _statistics(rows: np.ndarray, order: np.ndarray, length: int, width: int, **pools: Any) -> tuple[np.ndarray, ...]:
+    """Mean and threshold of (n, steps) rows as two (n, length) arrays."""
+    # float16, integers and the big-endian values of NetCDF-3 become what the kernel knows.
+    rows = rows.astype(np.float32 if rows.dtype.kind == "f" and rows.dtype.itemsize <= 4 else np.float64, copy=False)
+    mean, low, high, weight = pooled_statistics(rows, sort_keys(rows), **pools)
+    finished = []
+    for statistic in (mean, _between(from_keys(low), from_keys(high), weight)):
+        year = np.empty((rows.shape[0], length))
+        year[:, order] = statistic
+        if order.size < length:  # day 60 is not pooled
+            year[:, 59] = 0.5 * year[:, 58] + 0.5 * year[:, 60]
+        finished.append(moving_average(year, width) if width > 1 else year)
+    return tuple(finished)
+
+
+def _between(low: np.ndarray, high: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """NumPy's linear interpolation of a quantile, with its order of operations."""
+    low, high = low.astype(np.float64), high.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # infinite values
+        step = high - low
+        value = np.where(weight < 0.5, low + step * weight, high - step * (1.0 - weight))
+    return np.where(low == high, low, value)
+
+
+def _daily_pools(
+    days: _calendar.Days, bounds: tuple[int, int], half_window: int, length: int, time: xr.DataArray
+) -> tuple[_Pools, np.ndarray]:
+    """Pools of the days of the year, and the days (from 0) that they stand for."""
+    step = max(1.0, float(np.median(np.diff(days.stamp))) / 86_400e6) if days.number.size > 1 else 1.0
+    # A year beyond the data on either side: enough to see that the period reaches out of them.
+    near = _calendar.days_between(days.number[0] - 366, days.number[-1] + 366, days.calendar)
+    inside = (near.key >= bounds[0]) & (near.key <= bounds[1])
+    anchors, place = near.number[inside], _calendar.day_of_year(near)[inside] - 1
+    covered = anchors.size and days.number[0] - anchors[0] < step and anchors[-1] - days.number[-1] < step
+    _require_covered(bool(covered), bounds, time)
+    first = np.searchsorted(days.number, anchors - half_window, "left")
+    last = np.searchsorted(days.number, anchors + half_window, "right")
+    interpolated = length == 366 and days.calendar not in ("all_leap", "366_day")
+    order = np.array([d for d in range(length) if not (interpolated and d == 59)])
+    pools = []
+    for d in order:
+        years = np.flatnonzero((place == d) & (last > first))
+        _require_years(years.size, f"day {d + 1} of the year", bounds, half_window)
+        pools.append(np.concatenate([np.arange(first[y], last[y]) for y in years]))
+    return _writes(pools), order
+
+
+def _monthly_pools(days: _calendar.Days, bounds: tuple[int, int], time: xr.DataArray) -> _Pools:
+    months = days.key // 100
+    _require_covered(bool(months[0] <= bounds[0] // 100 and months[-1] >= bounds[1] // 100), bounds, time)
+    inside = (days.key >= bounds[0]) & (days.key <= bounds[1])
+    pools = []
+    for month in range(1, 13):
+        steps = np.flatnonzero(inside & (days.month == month))
+        _require_years(np.unique(days.year[steps]).size, f"month {month}", bounds)
+        pools.append(steps)
+    return _writes(pools)
+
+
+def _writes(pools: list[np.ndarray]) -> _Pools:
+    """Keep the steps that neighbouring pools share where they are, and give the others' slots to new steps."""
+    steps, slots, starts = [], [], [0]
+    place: dict[int, int] = {}
+    free: list[int] = []
+    capacity = 0
+    for pool in pools:
+        now = set(pool.tolist())
+        left = [place.pop(s) for s in sorted(place.keys() - now)]
+        free += left
+        for step in sorted(now - place.keys()):
+            if not free:
+                free.append(capacity)
+                capacity += 1
+            place[step] = free.pop()
+            steps.append(step)
+            slots.append(place[step])
+        emptied = [slot for slot in left if slot in free]
+        steps += [-1] * len(emptied)
+        slots += emptied
+        starts.append(len(steps))
+    return _Pools(np.array(steps, np.int64), np.array(slots, np.int64), np.array(starts, np.int64), capacity)
+
+
+def _described(statistic: xr.DataArray, field: xr.DataArray, by: By, calendar: str) -> xr.DataArray:
+    attrs = {k: v for k, v in field.attrs.items() if k not in _OF_THE_VALUES}
+    if by == "month":
+        meaning = "month of the year"
+    elif calendar == "360_day":
+        meaning = "day of the year in the 360-day calendar"
+    else:
+        meaning = "day of the year, counted as in a leap year: 29 February is day 60"
+    axis = xr.DataArray(np.arange(1, statistic.sizes[by] + 1), dims=by, attrs={"long_name": meaning, "units": "1"})
+    return statistic.drop_attrs(deep=False).assign_coords({by: axis}).assign_attrs(attrs)
+
+
+def _check_options(by: str, half_window: Any, smooth: Any, percentile: Any, convention: str) -> None:
+    if by not in ("dayofyear", "month"):
+        raise ValueError(f"by is {by!r}; choose 'dayofyear' or 'month'")
+    if convention in _PLANNED_CONVENTIONS:
+        raise ValueError(f"convention {convention!r} is not available yet; it comes later: use convention='oliver'")
+    if convention != "oliver":
+        raise ValueError(f"convention is {convention!r}; the one available is 'oliver'")
+    number = isinstance(percentile, int | float | np.number) and not isinstance(percentile, bool)
+    if not number or not 0 < percentile < 100:
+        raise ValueError(f"percentile is {percentile!r}; give one number above 0 and below 100")
+    if not _is_whole(half_window) or not 0 <= half_window <= 182:
+        raise ValueError(f"half_window is {half_window!r}; give a whole number of days from 0 to 182")
+    if smooth is not None and (not _is_whole(smooth) or smooth % 2 == 0 or not 1 <= smooth <= 359):
+        raise ValueError(f"smooth is {smooth!r}; give an odd number of days from 1 to 359, or None for no smoothing")
+    if by == "month" and (half_window not in (0, _WINDOW) or smooth not in (None, 1, _SMOOTH)):
+        raise ValueError(
+            f"half_window={half_window} and smooth={smooth} were asked for with by='month', which has neither: "
+            "leave them out"
+        )
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _require_unpacked(field: xr.DataArray) -> None:
+    packed = [k for k in ("scale_factor", "add_offset", "_FillValue") if k in field.attrs]
+    if packed and field.dtype.kind in "iu":
+        raise ValueError(
+            f"{describe(field)} holds packed {field.dtype} values, with {', '.join(packed)} still in its attributes: "
+            "open it with mask_and_scale=True, or use xarray.decode_cf"
+        )
+    if field.dtype.kind not in "fiu":
+        raise ValueError(f"{describe(field)} holds {field.dtype} values, and real numbers are needed: use astype(float)")
+
+
+def _require_covered(covered: bool, bounds: tuple[int, int], time: xr.DataArray) -> None:
+    if not covered:
+        raise ValueError(
+            f"the base period {span} is not covered by the data, which run from {str(time.values[0])[:10]} to {str(time.values[-1])[:10]}: choose a period inside them"
+        )
+
+
+def _require_years(years: int, what: str, bounds: tuple[int, int], half_window: int | None = None) -> None:
+    if years < _FEWEST_YEARS:
+        near = "" if half_window is None else f" (or within {half_window} days of it)"
+        remedy = "" if half_window is None else ", a wider half_window, or by='month' for monthly fields"
+        raise ValueError(
+            f"the base period {span} has data in {years} years for {what}{near}, and at least "
+            f"{_FEWEST_YEARS} are needed: choose a longer period{remedy}"
+        )

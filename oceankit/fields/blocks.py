@@ -1,0 +1,159 @@
+"""The one place where an array kernel meets xarray and Dask."""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import dask
+import dask.array
+import numpy as np
+import xarray as xr
+
+from oceankit.numerics import threads
+
+__all__ = ["Output", "along", "is_lazy"]
+
+# Rows are cut so that a block of input is about this many values: it stays in cache and feeds every thread.
+_BLOCK_VALUES = 2**18
+
+
+class Output(NamedTuple):
+    """One result of a kernel: its core dimensions, their sizes and its dtype."""
+
+    dims: tuple[Hashable, ...]
+    shape: tuple[int, ...]
+    dtype: Any
+
+
+def is_lazy(obj: xr.DataArray | xr.Dataset) -> bool:
+    """Whether ``obj`` holds Dask arrays that are still to be computed."""
+    return dask.is_dask_collection(obj)
+
+
+def along(
+    kernel: Callable[..., Any],
+    field: xr.DataArray,
+    dims: Sequence[Hashable],
+    outputs: Sequence[Output],
+    *,
+    constants: Mapping[str, Any] | None = None,
+    rechunk: bool = False,
+    coords: bool = True,
+) -> tuple[xr.DataArray, ...]:
+    """Apply a kernel over the core dimensions ``dims`` of a field of any shape.
+
+    Parameters
+    ----------
+    kernel
+        ``kernel(rows, **constants)``: ``rows`` is C-contiguous with shape ``(n, *sizes of dims)``; it returns
+        one array of shape ``(n, *output.shape)`` per output (a bare array where there is one output).
+        It must treat rows independently and release the GIL.
+    field
+        Eager fields are cut into blocks of rows that all threads of the process share; lazy fields give lazy results.
+    dims
+        Core dimensions, in the order in which the kernel wants them; they end up last.
+    outputs
+        Core dimensions, shape and dtype of each result.
+    constants
+        Passed to the kernel by name. For a lazy field each becomes one key of the graph, never a copy in each task.
+    rechunk
+        Whether a lazy field may be merged to one chunk along ``dims``; otherwise more chunks are refused.
+    coords
+        Keep the coordinates of ``field`` that do not depend on ``dims`` changed by the kernel.
+
+    Returns
+    -------
+    tuple of DataArray
+        One per output, dimensions: those of ``field`` without ``dims``, then the output's own.
+
+    Raises
+    ------
+    ValueError
+        If ``field`` lacks one of ``dims`` or has it in several chunks and ``rechunk`` is false.
+    """
+    constants = dict(constants or {})
+    for dim in dims:
+        if dim not in field.dims:
+            raise ValueError(f"{_name(field)} has no dimension {dim!r}; it has {tuple(field.dims)}")
+    loop = tuple(d for d in field.dims if d not in dims)
+    ordered = field.transpose(*loop, *dims)
+    data = ordered.data
+    if is_lazy(field):
+        data = _one_chunk(data, ordered, dims, rechunk)
+        results = _lazy(kernel, data, len(dims), outputs, constants)
+    else:
+        results = _eager(kernel, np.asarray(data), len(dims), outputs, constants)
+    touched = set(dims) | {d for out in outputs for d in out.dims}
+    kept = {k: v for k, v in field.coords.items() if not touched & set(v.dims)} if coords else {}
+    return tuple(
+        xr.DataArray(result, dims=loop + tuple(out.dims), coords=kept, name=field.name, attrs=field.attrs)
+        for result, out in zip(results, outputs, strict=True)
+    )
+
+
+def _name(field: xr.DataArray) -> str:
+    return repr(field.name) if field.name is not None else "the field"
+
+
+def _one_chunk(data: Any, field: xr.DataArray, dims: Sequence[Hashable], rechunk: bool) -> Any:
+    first = field.ndim - len(dims)
+    for axis, dim in enumerate(dims, start=first):
+        pieces = len(data.chunks[axis])
+        if pieces > 1 and not rechunk:
+            raise ValueError(
+                f"{_name(field)} has {dim!r} in {pieces} chunks, but this operation reads the whole of it; "
+                f"rechunk first, for example with .chunk({{{dim!r}: -1}})"
+            )
+    return data.rechunk({axis: -1 for axis in range(first, field.ndim)})
+
+
+def _rows(kernel: Callable[..., Any], n_core: int, outputs: Sequence[Output]) -> Callable[..., Any]:
+    """The kernel as a function of an array with any leading dimensions."""
+
+    def call(block: np.ndarray, **constants: Any) -> Any:
+        lead, core = block.shape[: block.ndim - n_core], block.shape[block.ndim - n_core :]
+        found = kernel(np.ascontiguousarray(block).reshape(-1, *core), **constants)
+        parts = found if isinstance(found, tuple) else (found,)
+        parts = tuple(part.reshape(*lead, *out.shape) for part, out in zip(parts, outputs, strict=True))
+        return parts if len(outputs) > 1 else parts[0]
+
+    return call
+
+
+def _lazy(
+    kernel: Callable[..., Any], data: Any, n_core: int, outputs: Sequence[Output], constants: Mapping[str, Any]
+) -> tuple[Any, ...]:
+    core = [f"i{k}" for k in range(n_core)]
+    sizes: dict[str, int] = {}
+    signatures = []
+    for n, out in enumerate(outputs):
+        labels = [f"o{n}_{k}" for k in range(len(out.shape))]
+        sizes.update(zip(labels, out.shape, strict=True))
+        signatures.append(f"({','.join(labels)})")
+    keyed = {name: dask.delayed(value, traverse=False) for name, value in constants.items()}
+    results = dask.array.apply_gufunc(
+        _rows(kernel, n_core, outputs),
+        f"({','.join(core)})->{','.join(signatures)}",
+        data,
+        output_dtypes=[out.dtype for out in outputs],
+        output_sizes=sizes,
+        **keyed,
+    )
+    return results if isinstance(results, tuple) else (results,)
+
+
+def _eager(
+    kernel: Callable[..., Any], data: np.ndarray, n_core: int, outputs: Sequence[Output], constants: Mapping[str, Any]
+) -> tuple[np.ndarray, ...]:
+    lead, core = data.shape[: data.ndim - n_core], data.shape[data.ndim - n_core :]
+    n_rows = int(np.prod(lead, dtype=np.int64))
+    rows = np.ascontiguousarray(data).reshape(n_rows, *core)
+    results = tuple(np.empty((n_rows, *out.shape), out.dtype) for out in outputs)
+
+    def work(start: int, stop: int) -> None:
+        found = kernel(rows[start:stop], **constants)
+        for result, part in zip(results, found if isinstance(found, tuple) else (found,), strict=True):
+            result[start:stop] = part.reshape(stop - start, *result.shape[1:])
+
+    per_row = max(1, int(np.prod(core, dtype=np.int64)))
+    threads.over_blocks(work, n_rows, block=max(1, _BLOCK_VALUES // per_row))
+    return tuple(r.reshape(*lead, *out.shape) for r, out in zip(results, outputs, strict=True))

@@ -1,0 +1,141 @@
+"""How values are stored: types, missing values, times, chunks and compression, decided here and never inherited."""
+
+from collections.abc import Hashable
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from oceankit.fields.conventions import bounds_of, is_time
+from oceankit.fields.files import StoreError
+
+__all__ = ["encoded"]
+
+_CHUNK_BYTES = 2**22
+_SMALL_BYTES = 2**16  # not worth compressing
+_TICKS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+_NO_DATE = np.iinfo(np.int64).min
+
+
+def encoded(ds: xr.Dataset, form: Literal["netcdf", "zarr"]) -> xr.Dataset:
+    """A copy of ``ds`` whose encodings are those of our products; coordinates and objects must be in memory.
+
+    Raises
+    ------
+    StoreError
+        If the format cannot hold a name, a type or an attribute.
+    """
+    ds = ds.drop_encoding()
+    bounds = bounds_of(ds)
+    _check_attrs("the dataset", ds.attrs)
+    for name in ds.variables:
+        variable = ds.variables[name]
+        _check(name, variable, form)
+        encoding: dict[str, Any] = {}
+        family = [variable, *(ds.variables[n] for n in _family(ds, name, bounds))]
+        if is_time(variable) or variable.dtype.kind == "M":
+            encoding |= _time_encoding(variable, family)
+        elif variable.dtype.kind == "m":
+            encoding |= {"units": "nanoseconds", "dtype": "int64", "_FillValue": _NO_DATE}
+        elif variable.dtype.kind == "f" and "_FillValue" not in variable.attrs:
+            plain = name in ds.coords or name in bounds
+            encoding["_FillValue"] = None if plain else variable.dtype.type(np.nan)
+        if name in bounds:
+            encoding["coordinates"] = None  # bounds belong to their coordinate and to nothing else
+        if form == "netcdf":
+            encoding |= _netcdf_storage(variable)
+        else:
+            ds[name] = variable = _for_zarr(variable)
+            if variable.ndim:
+                encoding["chunks"] = _zarr_chunks(variable)
+        ds.variables[name].encoding = encoding
+    return ds
+
+
+def _family(ds: xr.Dataset, name: Hashable, bounds: dict[Hashable, Hashable]) -> list[Hashable]:
+    """The bounds of a coordinate, or the coordinate of bounds: they must be counted in the same units."""
+    owner = bounds.get(name, name)
+    return [n for n in (owner, *(b for b, o in bounds.items() if o == owner)) if n != name]
+
+
+def _check(name: Hashable, variable: xr.Variable, form: str) -> None:
+    if not isinstance(name, str) or not name or "/" in name:
+        raise StoreError(f"the variable name {name!r} cannot be stored; rename it to text without a slash")
+    kind = variable.dtype.kind
+    if kind == "O" and variable.size and not is_time(variable):
+        odd = next((v for v in variable.values.flat if not isinstance(v, str | bytes) and v is not None), None)
+        if odd is not None:
+            raise StoreError(f"{name!r} holds objects such as {odd!r}; convert it to numbers, text or dates")
+    if kind in "cV" or (form == "netcdf" and variable.dtype in (np.dtype("f2"), np.dtype("longdouble"))):
+        if variable.dtype != np.dtype("f8"):
+            raise StoreError(f"{name!r} has the type {variable.dtype}, which {form} does not hold; convert it with .astype")
+    _check_attrs(repr(name), variable.attrs)
+
+
+def _check_attrs(owner: str, attrs: dict[Any, Any]) -> None:
+    for key, value in attrs.items():
+        plain = isinstance(value, str | bytes | int | float | np.generic | list | tuple | np.ndarray)
+        if not isinstance(key, str) or not plain or isinstance(value, bool | np.bool_):
+            raise StoreError(f"{owner} has the attribute {key!r}={value!r}, which cannot be stored; make it text or a number")
+
+
+def _time_encoding(variable: xr.Variable, family: list[xr.Variable]) -> dict[str, Any]:
+    order = list(_TICKS)
+    tick = max((_tick(v) for v in family), key=order.index)
+    calendar = "proleptic_gregorian"
+    if variable.dtype.kind == "O":
+        calendar = variable.values.flat[0].calendar
+    lacking = variable.chunks is not None or bool(variable.isnull().any())
+    return {
+        "units": f"{_TICKS[tick]} since 1970-01-01 00:00:00",
+        "calendar": calendar,
+        "dtype": "int64",
+        "_FillValue": _NO_DATE if lacking else None,
+    }
+
+
+def _tick(variable: xr.Variable) -> str:
+    """The coarsest unit that counts these dates without loss."""
+    if variable.dtype.kind == "O":
+        dates = [d for d in variable.values.flat if d is not None and d == d]
+        return "us" if any(d.microsecond for d in dates) else "s"
+    own = np.datetime_data(variable.dtype)[0]
+    if variable.chunks is not None:
+        return own if own in _TICKS else "s"
+    values = variable.values
+    values = values[~np.isnat(values)]
+    return next((t for t in _TICKS if (values.astype(f"M8[{t}]") == values).all()), "ns")
+
+
+def _netcdf_storage(variable: xr.Variable) -> dict[str, Any]:
+    if variable.dtype.kind in "OTUS" and not is_time(variable) or variable.nbytes <= _SMALL_BYTES:
+        return {}
+    return {"zlib": True, "complevel": 4, "shuffle": True, "chunksizes": _chunk_shape(variable)}
+
+
+def _chunk_shape(variable: xr.Variable) -> tuple[int, ...]:
+    """Chunks of about 4 MiB that are contiguous in C order: whole maps rather than long series."""
+    room = _CHUNK_BYTES // max(1, variable.dtype.itemsize)
+    shape: list[int] = []
+    for size in reversed(variable.shape):
+        shape.insert(0, max(1, min(size, room)))
+        room //= shape[0]
+    return tuple(shape)
+
+
+def _for_zarr(variable: xr.Variable) -> xr.Variable:
+    if variable.dtype.kind == "U":
+        variable = variable.astype(object)  # Zarr 3 specifies text of any length, not of fixed length
+    if variable.chunks is not None and not all(map(_even, variable.chunks)):
+        variable = variable.chunk({d: max(c) for d, c in zip(variable.dims, variable.chunks, strict=True)})
+    return variable
+
+
+def _even(chunks: tuple[int, ...]) -> bool:
+    return len(set(chunks[:-1])) <= 1 and chunks[-1] <= chunks[0]
+
+
+def _zarr_chunks(variable: xr.Variable) -> tuple[int, ...]:
+    if variable.chunks is None:
+        return _chunk_shape(variable)
+    return tuple(max(1, c[0]) for c in variable.chunks)

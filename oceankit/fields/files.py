@@ -1,0 +1,162 @@
+"""Products as files: the format that a path names, and taking an earlier product's place all at once."""
+
+import itertools
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+__all__ = ["StoreError", "existing", "format_of", "is_zarr", "local", "replacing"]
+
+_FORMATS: dict[str, Literal["netcdf", "zarr"]] = {".nc": "netcdf", ".zarr": "zarr"}
+_ZARR_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
+_ABANDONED_AFTER = 86400.0  # seconds; a temporary of another machine may still be growing before that
+_parts = itertools.count()
+_growing: set[Path] = set()
+
+
+class StoreError(ValueError):
+    """A file cannot be opened, combined, written or checked; the message names it and the remedy."""
+
+
+def format_of(path: str | os.PathLike[str]) -> Literal["netcdf", "zarr"]:
+    """The format that the suffix of ``path`` asks for.
+
+    Examples
+    --------
+    >>> format_of("sst.nc"), format_of("runs/sst.zarr")
+    ('netcdf', 'zarr')
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in _FORMATS:
+        raise StoreError(
+            f"the path {os.fspath(path)!r} ends in {suffix!r}, which names no format that is written here; "
+            "use .nc for NetCDF or .zarr for Zarr"
+        )
+    return _FORMATS[suffix]
+
+
+def local(path: str | os.PathLike[str]) -> Path | None:
+    """Where ``path`` lies on this machine's file systems; None for an address such as ``s3://``."""
+    name = os.fspath(path)
+    return None if "://" in name else Path(name).expanduser()
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether ``path`` is the directory of a Zarr group or array."""
+    return path.is_dir() and any((path / mark).exists() for mark in _ZARR_MARKS)
+
+
+def existing(path: Path) -> Path:
+    """``path``, or the copy set aside where a writer was killed in the instant of a directory's replacement."""
+    aside = _aside(path)
+    return aside if not path.exists() and aside.exists() else path
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary sibling of ``path`` to write to; it takes the place of ``path`` when the block ends well.
+
+    A file is replaced in one step (``os.replace``). A directory cannot be on POSIX: the old one is renamed aside, the new
+    one renamed in, the old one deleted. A process killed between the two renames leaves the old product aside, where
+    `existing` finds it; the next write puts it back. Temporaries are named ``.NAME.HOST-PID-N.part``; those of dead
+    processes are removed by the next write of the same product.
+
+    Raises
+    ------
+    StoreError
+        If the folder is missing, or something that is no product of this format is in the place.
+    """
+    target = Path(os.path.realpath(Path(path).expanduser()))  # a link stays a link: what it points to is replaced
+    _check_place(target, os.fspath(path))
+    _recover(target)
+    part = target.with_name(f".{target.name}.{socket.gethostname()}-{os.getpid()}-{next(_parts)}.part")
+    _growing.add(part)
+    try:
+        yield part
+        _put(part, target)
+    finally:
+        _growing.discard(part)
+        _remove(part)
+
+
+def _check_place(target: Path, given: str) -> None:
+    if not target.parent.is_dir():
+        what = "is a file" if target.parent.exists() else "does not exist"
+        raise StoreError(f"cannot write {given!r}: its folder {str(target.parent)!r} {what}; create the folder first")
+    if not target.exists():
+        return
+    if format_of(given) == "netcdf" and target.is_dir():
+        raise StoreError(f"cannot write {given!r}: it is a folder; remove it or choose another name")
+    if format_of(given) == "zarr" and not is_zarr(target) and not (target.is_dir() and not any(target.iterdir())):
+        raise StoreError(f"cannot write {given!r}: what is there is no Zarr store; remove it or choose another name")
+
+
+def _aside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.aside")
+
+
+def _recover(target: Path) -> None:
+    """Clear up after writers that were killed."""
+    aside = _aside(target)
+    if aside.exists():
+        if target.exists():
+            _remove(aside)
+        else:
+            os.rename(aside, target)
+    beginning = f".{target.name}."
+    for stray in target.parent.iterdir():
+        if stray.name.startswith(beginning) and stray.name.endswith(".part") and _is_abandoned(stray):
+            _remove(stray)
+
+
+def _is_abandoned(part: Path) -> bool:
+    host, _, _ = part.name.removesuffix(".part").rpartition("-")
+    host, _, pid = host.rpartition("-")
+    if host.endswith(f".{socket.gethostname()}") and pid.isdigit() and os.name == "posix":
+        if int(pid) == os.getpid():
+            return part not in _growing
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
+        return False
+    try:
+        return time.time() - part.stat().st_mtime > _ABANDONED_AFTER
+    except FileNotFoundError:
+        return False
+
+
+def _put(part: Path, target: Path) -> None:
+    if part.is_dir():
+        aside = _aside(target)
+        if target.exists():
+            os.rename(target, aside)
+        os.rename(part, target)
+        _remove(aside)
+    else:
+        _sync(part)
+        os.replace(part, target)
+    if os.name == "posix":
+        _sync(target.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

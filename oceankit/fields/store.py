@@ -1,0 +1,215 @@
+"""Write products to NetCDF and Zarr, whole or by region, atomically, with CF/ACDD attributes and provenance."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import xarray as xr
+import zarr
+
+from oceankit.fields import conventions, provenance
+from oceankit.fields.encoding import encoded
+from oceankit.fields.files import StoreError, format_of, replacing
+from oceankit.fields.opening import open_fields, sources_of
+from oceankit.fields.provenance import Integrity, check_integrity
+from oceankit.fields.regions import Region, write_region
+
+__all__ = ["Integrity", "StoreError", "check_integrity", "open_fields", "seal", "template", "write"]
+
+
+def write(
+    data: xr.Dataset | xr.DataArray,
+    path: str | os.PathLike[str],
+    *,
+    region: Region | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    inputs: Iterable[str | os.PathLike[str]] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a product: NetCDF (``.nc``) or Zarr version 3 (``.zarr``), by the suffix of ``path``.
+
+    A whole product is written beside ``path`` and takes its place when it is complete: a write that fails or is killed
+    leaves the earlier product, or nothing. Lazy data are computed once, block by block, then read back for their hashes.
+    Packing and chunks of the input files are not inherited: float32 stays float32, NaN is missing, times are whole numbers.
+
+    Parameters
+    ----------
+    data
+        A Dataset, or a DataArray with a name. Lazy ones are computed on the Dask scheduler in force.
+    path
+        The product. An earlier one is replaced.
+    region
+        Write into a part of an existing Zarr store (see `template`): slices by dimension, or ``"auto"`` to find them from
+        the coordinates of ``data``. The edges must be those of the store's chunks, so that any number of processes may
+        write at once. Afterwards `seal` records the hashes.
+    metadata
+        Global attributes that only people know: ``title``, ``summary``, ``institution``, ``creator_name``, ``license`` ...
+        ``coverage_content_type`` goes to the data variables that lack it.
+    inputs
+        The files that the product was made from; by default those that ``data`` remembers (see `open_fields`).
+    options
+        How it was made, recorded as given; anything that JSON can say.
+
+    Raises
+    ------
+    StoreError
+        If the path, the data, the region or the metadata do not fit, or the disk does not take them; the message says why.
+
+    Examples
+    --------
+    >>> import os, tempfile, xarray as xr
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = os.path.join(folder.name, "sst.nc")
+    >>> sst = xr.DataArray([[20.5, 21.0]], dims=("lat", "lon"), coords={"lat": [35.0], "lon": [120.0, 121.0]}, name="sst")
+    >>> write(sst, path, metadata={"institution": "a university"}, options={"step": "mean"})
+    >>> check_integrity(path).ok
+    True
+    """
+    ds = _dataset(data)
+    if region is not None:
+        if metadata or inputs or options:
+            raise StoreError("a region carries values alone; give metadata, inputs and options to template or seal")
+        write_region(ds, path, region)
+        return
+    form = format_of(path)
+    product, recorded = _prepared(ds, path, metadata, inputs, options)
+    with _reporting(path), replacing(path) as part:
+        if form == "netcdf":
+            product.to_netcdf(part, engine="netcdf4", format="NETCDF4")
+        else:
+            product.to_zarr(part, mode="w-", zarr_format=3, consolidated=False, write_empty_chunks=True)
+        _stamp(part, recorded)
+
+
+def template(
+    data: xr.Dataset | xr.DataArray,
+    path: str | os.PathLike[str],
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    inputs: Iterable[str | os.PathLike[str]] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> None:
+    """Lay out a Zarr store for ``write(..., region=...)`` to fill, without computing anything.
+
+    Coordinates and values already in memory are written; of lazy variables only the layout is, in their Dask chunks,
+    and what is not filled later stays missing. Other arguments are those of `write`.
+
+    Raises
+    ------
+    StoreError
+        If ``path`` is not ``.zarr`` (a NetCDF file cannot be written by several processes), or as for `write`.
+
+    Examples
+    --------
+    >>> import os, tempfile, numpy as np, xarray as xr
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = os.path.join(folder.name, "sst.zarr")
+    >>> sst = xr.DataArray(np.arange(6.0), dims="time", coords={"time": np.arange(6)}, name="sst")
+    >>> template(sst.chunk(time=3), path)
+    >>> for start in (0, 3):
+    ...     write(sst[start : start + 3], path, region="auto")
+    >>> seal(path)
+    >>> check_integrity(path).ok
+    True
+    """
+    if format_of(path) != "zarr":
+        raise StoreError(f"{os.fspath(path)!r}: only a Zarr store can be filled by region; use a name that ends in .zarr")
+    product, recorded = _prepared(_dataset(data), path, metadata, inputs, options)
+    with _reporting(path), replacing(path) as part:
+        product.to_zarr(part, mode="w-", zarr_format=3, consolidated=False, compute=False, write_empty_chunks=True)
+        _stamp(part, {**recorded, "content": False})
+
+
+def seal(path: str | os.PathLike[str]) -> None:
+    """Declare a Zarr store that was filled by region complete, and record the hashes of its content.
+
+    Raises
+    ------
+    StoreError
+        If it is no store of `template`, or some chunk was never written; the message names the first.
+    """
+    with provenance.stored(path) as product:
+        text = product.attrs.get("provenance")
+        if format_of(path) != "zarr" or text is None:
+            raise StoreError(f"{os.fspath(path)!r} was not laid out by oceankit.fields.template, so it cannot be sealed")
+        for name, array in product.arrays.items():
+            written, whole = array.data.nchunks_initialized, array.data.nchunks
+            if written < whole:
+                raise StoreError(
+                    f"{os.fspath(path)!r} is not complete: {name!r} has {written} of {whole} chunks; write the remaining regions"
+                )
+        record = json.loads(text) | {"variables": provenance.content_of(product)}
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        attrs = {"date_modified": now, "history": f"{product.attrs.get('history', '')}\n{now} oceankit: filled by region"}
+        record["attributes"] |= provenance.digests(attrs)
+    zarr.open_group(Path(path).expanduser(), mode="r+").attrs.update({**attrs, "provenance": json.dumps(record, indent=1)})
+
+
+def _dataset(data: xr.Dataset | xr.DataArray) -> xr.Dataset:
+    if isinstance(data, xr.Dataset):
+        return data
+    if data.name is None:
+        raise StoreError("the DataArray has no name to be stored under; give it one with .rename")
+    if data.name in data.coords:
+        raise StoreError(f"the DataArray is called like its coordinate {data.name!r}; rename it")
+    ds = data.to_dataset()
+    ds.attrs.pop("coordinates", None)
+    return ds
+
+
+def _prepared(
+    ds: xr.Dataset,
+    path: str | os.PathLike[str],
+    metadata: Mapping[str, Any] | None,
+    inputs: Iterable[str | os.PathLike[str]] | None,
+    options: Mapping[str, Any] | None,
+) -> tuple[xr.Dataset, dict[str, Any]]:
+    """The product as it will be stored, and what its provenance will say."""
+    options = dict(options or {})
+    try:
+        json.dumps(options)
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"options cannot be recorded ({error}); give text, numbers, lists and mappings of these") from error
+    if isinstance(inputs, str | os.PathLike):
+        inputs = [inputs]
+    sources = sources_of(ds) if inputs is None else tuple(os.fspath(p) for p in inputs)
+    now = datetime.now(UTC)
+    ds = conventions.with_references(ds)
+    # Coordinates are described by their values, and objects stored by what they are.
+    for name, variable in ds.variables.items():
+        if name in ds.coords or variable.dtype.kind in "OT":
+            variable.load()
+    ds = conventions.described(ds, name=Path(path).name, metadata=metadata or {}, sources=sources, now=now)
+    recorded = {"inputs": provenance.input_records(sources, given=inputs is not None), "options": options, "now": now}
+    return encoded(ds, format_of(path)), recorded
+
+
+def _stamp(part: Path, recorded: Mapping[str, Any]) -> None:
+    """Record the provenance of what has just been written, read back from the disk."""
+    with provenance.stored(part) as product:
+        text = provenance.record(product, **recorded)
+    if part.is_dir():
+        zarr.open_group(part, mode="r+").attrs["provenance"] = text
+    else:
+        with netCDF4.Dataset(part, "a") as dataset:
+            dataset.setncattr("provenance", text)
+
+
+@contextmanager
+def _reporting(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Say which product it was that the disk refused."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        # The NetCDF library reports a full disk as a RuntimeError; others are the computation's own.
+        if isinstance(error, RuntimeError) and not any(word in str(error) for word in ("NetCDF", "HDF")):
+            raise
+        raise StoreError(
+            f"{os.fspath(path)!r} could not be written ({error}); an earlier product is untouched: "
+            "look at the space and the rights there, or choose another place"
+        ) from error

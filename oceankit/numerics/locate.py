@@ -1,0 +1,150 @@
+"""Which cell holds a point, and the bilinear (or barycentric) weights of the cell's corners there."""
+
+import math
+
+import numpy as np
+
+from oceankit.numerics import threads
+from oceankit.numerics.cells import Cells, bucket_cells, column_of, row_of
+from oceankit.numerics.compiling import kernel
+
+__all__ = ["bilinear_weights"]
+
+# A point outside a cell by this share of the cell's size is still on its edge.
+_ON_EDGE = 1e-10
+
+
+@kernel
+def _inverse_bilinear(u, v):
+    """Where in the unit square the bilinear map of four corners (u, v) in the plane is zero: Newton from the centre.
+
+    Returns (s, t, converged).
+    """
+    s = t = 0.5
+    for _ in range(50):
+        f = (1 - s) * (1 - t) * u[0] + s * (1 - t) * u[1] + s * t * u[2] + (1 - s) * t * u[3]
+        g = (1 - s) * (1 - t) * v[0] + s * (1 - t) * v[1] + s * t * v[2] + (1 - s) * t * v[3]
+        fs, ft = (1 - t) * (u[1] - u[0]) + t * (u[2] - u[3]), (1 - s) * (u[3] - u[0]) + s * (u[2] - u[1])
+        gs, gt = (1 - t) * (v[1] - v[0]) + t * (v[2] - v[3]), (1 - s) * (v[3] - v[0]) + s * (v[2] - v[1])
+        det = fs * gt - ft * gs
+        if det == 0.0:
+            return s, t, False
+        ds, dt = (f * gt - g * ft) / det, (g * fs - f * gs) / det
+        s, t = s - ds, t - dt
+        if abs(ds) + abs(dt) < 1e-14:
+            return s, t, True
+        if abs(s) + abs(t) > 1e3:
+            return s, t, False
+    return s, t, abs(ds) + abs(dt) < 1e-10
+
+
+@kernel
+def _weights_in(nodes, face, p, planar, u, v, weights):
+    """Weights of the corners of ``face`` at ``p``; returns how far outside p lies (0 within), or inf where undefined.
+
+    The corners are projected on the plane across p; a ray through p and the origin meets the bilinear patch of four
+    corners where that projection is zero. Three corners give barycentric weights.
+    """
+    n = 0
+    while n < face.size and face[n] >= 0:
+        n += 1
+    if planar:
+        e1x, e1y, e1z, e2x, e2y, e2z = 1.0, 0.0, 0.0, 0.0, 1.0, 0.0
+    else:
+        # Two directions across p, from the axis that p is least along.
+        if abs(p[2]) < 0.9:
+            e1x, e1y, e1z = -p[1], p[0], 0.0
+        else:
+            e1x, e1y, e1z = 0.0, -p[2], p[1]
+        size = math.sqrt(e1x * e1x + e1y * e1y + e1z * e1z)
+        e1x, e1y, e1z = e1x / size, e1y / size, e1z / size
+        e2x, e2y, e2z = p[1] * e1z - p[2] * e1y, p[2] * e1x - p[0] * e1z, p[0] * e1y - p[1] * e1x
+    for k in range(n):
+        dx, dy, dz = nodes[face[k], 0] - p[0], nodes[face[k], 1] - p[1], nodes[face[k], 2] - p[2]
+        if not planar and dx * dx + dy * dy + dz * dz > 2.0:
+            return math.inf
+        u[k], v[k] = dx * e1x + dy * e1y + dz * e1z, dx * e2x + dy * e2y + dz * e2z
+    if n == 3:
+        total = (u[1] - u[0]) * (v[2] - v[0]) - (u[2] - u[0]) * (v[1] - v[0])
+        if total == 0.0:
+            return math.inf
+        weights[0] = (u[1] * v[2] - u[2] * v[1]) / total
+        weights[1] = (u[2] * v[0] - u[0] * v[2]) / total
+        weights[2] = 1.0 - weights[0] - weights[1]
+        return max(0.0, -min(weights[0], min(weights[1], weights[2])))
+    if n != 4:
+        return math.inf
+    # Cheap refusal: the origin must not be beyond all corners on any side.
+    if min(u[0], u[1], u[2], u[3]) > 0.0 or max(u[0], u[1], u[2], u[3]) < 0.0:
+        if min(abs(u[0]), abs(u[1]), abs(u[2]), abs(u[3])) > 1e-9 * abs(u[0] - u[2]):
+            return math.inf
+    s, t, converged = _inverse_bilinear(u, v)
+    if not converged:
+        return math.inf
+    outside = max(0.0, max(max(-s, s - 1.0), max(-t, t - 1.0)))
+    s, t = min(max(s, 0.0), 1.0), min(max(t, 0.0), 1.0)
+    weights[0], weights[1], weights[2], weights[3] = (1 - s) * (1 - t), s * (1 - t), s * t, (1 - s) * t
+    return outside
+
+
+@kernel
+def _bilinear(points, nodes, faces, planar, origin, first, start, items, wraps, out_nodes, out_weights):
+    rows = first.size - 1
+    u, v, weights = np.empty(4), np.empty(4), np.empty(4)
+    for i in range(points.shape[0]):
+        out_nodes[i, :] = -1
+        out_weights[i, :] = 0.0
+        p = points[i]
+        if p[0] != p[0]:
+            continue
+        if planar:
+            row, col = p[1], p[0]
+        else:
+            row, col = math.asin(min(max(p[2], -1.0), 1.0)), math.atan2(p[1], p[0])
+        if not wraps and not (
+            origin[0] - 1e-9 * origin[1] <= row <= origin[0] + (rows + 1e-9) * origin[1]
+            and origin[2] - 1e-9 * origin[3] <= col <= origin[2] + (1 + 1e-9) * origin[3]
+        ):
+            continue
+        r = row_of(row, origin, rows)
+        columns = first[r + 1] - first[r]
+        c = column_of(col, origin, columns)
+        c = c % columns if wraps else min(max(c, 0), columns - 1)
+        best = _ON_EDGE
+        found = False
+        for k in range(start[first[r] + c], start[first[r] + c + 1]):
+            outside = _weights_in(nodes, faces[items[k]], p, planar, u, v, weights)
+            # The first of the cells that hold the point (lowest number), or the least bad within rounding.
+            if outside < best or (outside == best and not found):
+                best, found = outside, True
+                total = 0.0
+                for j in range(4):
+                    if j < faces.shape[1] and faces[items[k], j] >= 0:
+                        w = max(weights[j], 0.0)
+                        out_nodes[i, j], out_weights[i, j] = faces[items[k], j], w
+                        total += w
+                    else:
+                        out_nodes[i, j], out_weights[i, j] = -1, 0.0
+                for j in range(4):
+                    out_weights[i, j] /= total
+            if found and best == 0.0:
+                break
+
+
+def bilinear_weights(points: np.ndarray, cells: Cells, *, block: int = 16_384) -> tuple[np.ndarray, np.ndarray]:
+    """Corners and weights, both (n, 4), of the cell that holds each point; -1 and 0 where none does.
+
+    Cells of four corners are bilinear patches through their corners in space, met by the ray through the point;
+    cells of three corners are barycentric; others hold no point. Weights are in [0, 1] and add up to one.
+    """
+    buckets = bucket_cells(cells)
+    nodes = np.empty((points.shape[0], 4), np.int64)
+    weights = np.empty((points.shape[0], 4))
+
+    def work(begin: int, end: int) -> None:
+        _bilinear(
+            points[begin:end], cells.nodes, cells.faces, cells.planar, *buckets, nodes[begin:end], weights[begin:end]
+        )
+
+    threads.over_blocks(work, points.shape[0], block=block)
+    return nodes, weights

@@ -1,0 +1,239 @@
+"""The sphere: unit vectors, distances, areas of polygons, and whether a polygon can be trusted.
+
+Polygons are rows of indices into an array of nodes, counter-clockwise seen from outside, padded with -1.
+A plane is treated as the tangent plane z = 1: the same half-space tests serve both, only areas differ.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from oceankit.numerics.compiling import kernel
+
+__all__ = [
+    "BOW_TIE",
+    "EARTH_RADIUS",
+    "FLIPPED",
+    "GOOD",
+    "INCOMPLETE",
+    "ZERO_AREA",
+    "gather",
+    "great_circle_distance",
+    "lonlat",
+    "orient",
+    "parallel_edge_areas",
+    "polygon_area",
+    "polygon_areas",
+    "triangle_area",
+    "unit_vectors",
+]
+
+EARTH_RADIUS = 6_371_000.0
+"""Radius of the sphere in metres."""
+
+GOOD, FLIPPED, BOW_TIE, ZERO_AREA, INCOMPLETE = 0, 1, 2, 3, 4
+"""What :func:`orient` says of a polygon."""
+
+
+def unit_vectors(lon: ArrayLike, lat: ArrayLike) -> np.ndarray:
+    """Unit vectors, shape (..., 3), of longitudes and latitudes in degrees (broadcast together).
+
+    Examples
+    --------
+    >>> unit_vectors(90.0, 0.0).round(12).tolist()
+    [0.0, 1.0, 0.0]
+    """
+    lon, lat = np.broadcast_arrays(np.asarray(lon, np.float64), np.asarray(lat, np.float64))
+    shape = lon.shape
+    return _unit_vectors(np.ascontiguousarray(lon).ravel(), np.ascontiguousarray(lat).ravel()).reshape(*shape, 3)
+
+
+@kernel
+def _unit_vectors(lon, lat):
+    out = np.empty((lon.size, 3))
+    for i in range(lon.size):
+        # Exact where users expect exactness: a pole is one point, whatever its longitude.
+        c = math.cos(math.radians(lat[i])) if abs(lat[i]) < 90.0 else 0.0
+        # Reduced first, so that 360 and 0, or 181 and -179, are the same point to the last bit.
+        a = lon[i] - 360.0 * math.floor(lon[i] / 360.0)
+        out[i, 0] = c * math.cos(math.radians(a))
+        out[i, 1] = c * math.sin(math.radians(a))
+        out[i, 2] = math.sin(math.radians(lat[i]))
+    return out
+
+
+def lonlat(vectors: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Longitude (-180..180) and latitude in degrees of vectors of shape (..., 3)."""
+    v = np.asarray(vectors, np.float64)
+    return np.degrees(np.arctan2(v[..., 1], v[..., 0])), np.degrees(np.arctan2(v[..., 2], np.hypot(v[..., 0], v[..., 1])))
+
+
+def great_circle_distance(lon1: ArrayLike, lat1: ArrayLike, lon2: ArrayLike, lat2: ArrayLike) -> np.ndarray:
+    """Great-circle distance in km between points in degrees (broadcast together).
+
+    Examples
+    --------
+    >>> round(float(great_circle_distance(0, 0, 0, 90)), 6) == round(6371 * 3.141592653589793 / 2, 6)
+    True
+    """
+    chord = np.linalg.norm(unit_vectors(lon1, lat1) - unit_vectors(lon2, lat2), axis=-1)
+    return 2e-3 * EARTH_RADIUS * np.arcsin(np.clip(chord / 2, 0.0, 1.0))
+
+
+@kernel
+def triangle_area(ax, ay, az, bx, by, bz, cx, cy, cz, planar):
+    """Signed area of a triangle: steradians on the unit sphere, or squared units on the plane z = 1.
+
+    The triple product is taken of difference vectors, so small triangles keep their digits
+    (Eriksson 1990: tan(E/2) = a.(b x c) / (1 + a.b + b.c + c.a)).
+    """
+    ux, uy, uz = bx - ax, by - ay, bz - az
+    vx, vy, vz = cx - ax, cy - ay, cz - az
+    if planar:
+        return 0.5 * (ux * vy - uy * vx)
+    triple = ax * (uy * vz - uz * vy) + ay * (uz * vx - ux * vz) + az * (ux * vy - uy * vx)
+    ab, bc, ca = ax * bx + ay * by + az * bz, bx * cx + by * cy + bz * cz, cx * ax + cy * ay + cz * az
+    return 2.0 * math.atan2(triple, 1.0 + ab + bc + ca)
+
+
+@kernel
+def polygon_area(polygon, n, planar):
+    """Signed area of the polygon in the first ``n`` rows of ``polygon`` (m, 3): a fan from its first corner."""
+    total = 0.0
+    for k in range(1, n - 1):
+        total += triangle_area(
+            polygon[0, 0], polygon[0, 1], polygon[0, 2],
+            polygon[k, 0], polygon[k, 1], polygon[k, 2],
+            polygon[k + 1, 0], polygon[k + 1, 1], polygon[k + 1, 2],
+            planar,
+        )  # fmt: skip
+    return total
+
+
+@kernel
+def gather(nodes, face, out):
+    """Copy the corners of one face to ``out``, leaving out repeated ones; returns how many there are."""
+    n = 0
+    for k in range(face.size):
+        j = face[k]
+        if j < 0:
+            break
+        x, y, z = nodes[j, 0], nodes[j, 1], nodes[j, 2]
+        if n > 0 and x == out[n - 1, 0] and y == out[n - 1, 1] and z == out[n - 1, 2]:
+            continue
+        out[n, 0], out[n, 1], out[n, 2] = x, y, z
+        n += 1
+    while n > 1 and out[n - 1, 0] == out[0, 0] and out[n - 1, 1] == out[0, 1] and out[n - 1, 2] == out[0, 2]:
+        n -= 1
+    return n
+
+
+@kernel
+def polygon_areas(nodes, faces, planar):
+    """Signed areas of all faces."""
+    out = np.empty(faces.shape[0])
+    corners = np.empty((faces.shape[1], 3))
+    for i in range(faces.shape[0]):
+        out[i] = polygon_area(corners, gather(nodes, faces[i], corners), planar)
+    return out
+
+
+@kernel
+def _side(a, b, p):
+    """On which side of the plane through the origin, a and b does p lie: the triple product a.(b x p)."""
+    ux, uy, uz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
+    vx, vy, vz = p[0] - a[0], p[1] - a[1], p[2] - a[2]
+    return a[0] * (uy * vz - uz * vy) + a[1] * (uz * vx - ux * vz) + a[2] * (ux * vy - uy * vx)
+
+
+@kernel
+def _crosses_itself(p, n):
+    """Whether two edges of a polygon that share no corner cross."""
+    for i in range(n - 2):
+        for j in range(i + 2, n if i > 0 else n - 1):
+            a, b, c, d = p[i], p[i + 1], p[j], p[(j + 1) % n]
+            if _side(a, b, c) * _side(a, b, d) < 0.0 and _side(c, d, a) * _side(c, d, b) < 0.0:
+                return True
+    return False
+
+
+@kernel
+def orient(nodes, faces, planar):
+    """Make every face counter-clockwise, in place, and say what was found.
+
+    Returns
+    -------
+    status : int8 array
+        GOOD, FLIPPED (was clockwise, is mended), BOW_TIE (crosses itself), ZERO_AREA or INCOMPLETE (a missing corner).
+    convex : bool array
+    """
+    n_faces, width = faces.shape
+    status = np.zeros(n_faces, np.int8)
+    convex = np.ones(n_faces, np.bool_)
+    p = np.empty((width, 3))
+    for i in range(n_faces):
+        bad = faces[i, 0] < 0
+        for k in range(width):
+            j = faces[i, k]
+            if j >= 0 and nodes[j, 0] != nodes[j, 0]:
+                bad = True
+        if bad:
+            status[i] = INCOMPLETE
+            continue
+        n = gather(nodes, faces[i], p)
+        if n > 3 and _crosses_itself(p, n):
+            status[i] = BOW_TIE
+            continue
+        area = polygon_area(p, n, planar) if n > 2 else 0.0
+        extent = 0.0
+        for k in range(n):
+            m = (k + 1) % n
+            extent += (p[k, 0] - p[m, 0]) ** 2 + (p[k, 1] - p[m, 1]) ** 2 + (p[k, 2] - p[m, 2]) ** 2
+        if abs(area) <= 1e-12 * extent or n < 3:
+            status[i] = ZERO_AREA
+            continue
+        if area < 0.0:
+            status[i] = FLIPPED
+            last = width
+            for k in range(width):
+                if faces[i, k] < 0:
+                    last = k
+                    break
+            for k in range(last // 2):
+                faces[i, k], faces[i, last - 1 - k] = faces[i, last - 1 - k], faces[i, k]
+            n = gather(nodes, faces[i], p)
+        for k in range(n):
+            if _side(p[k], p[(k + 1) % n], p[(k + 2) % n]) < -1e-13 * extent:
+                convex[i] = False
+                break
+    return status, convex
+
+
+@kernel
+def parallel_edge_areas(nodes, faces):
+    """What to add to great-circle areas (steradians) where edges along a parallel follow that parallel.
+
+    An edge is taken to lie on a parallel when both ends have the same z to 1e-9.
+    """
+    out = np.zeros(faces.shape[0])
+    for i in range(faces.shape[0]):
+        n = 0
+        while n < faces.shape[1] and faces[i, n] >= 0:
+            n += 1
+        for k in range(n):
+            a, b = nodes[faces[i, k]], nodes[faces[i, (k + 1) % n]]
+            if abs(a[2] - b[2]) > 1e-9:
+                continue
+            z = 0.5 * (a[2] + b[2])
+            dlon = math.atan2(a[0] * b[1] - a[1] * b[0], a[0] * b[0] + a[1] * b[1])
+            # Area between the equator and the edge, eastward positive: dlon sin(lat) under a parallel,
+            # 2 atan(tan(dlon/2) sin(lat)) under a great circle.
+            out[i] -= dlon * z - 2.0 * math.atan2(z * math.sin(0.5 * dlon), math.cos(0.5 * dlon))
+    return out
+
+
+@kernel
+def _cos_half(z, dlon):
+    """cos(dlon/2), the other leg of the lune's half angle for a chord between two points of equal latitude."""
+    return math.cos(0.5 * dlon)
