@@ -86,8 +86,8 @@ def _days(number: np.ndarray, stamp: np.ndarray, calendar: str) -> Days:
         year, month = count // 12 + 1970, count % 12 + 1
         return Days(number, stamp, year, month, (dates - months).astype(np.int64) + 1, calendar)
     objects = cftime.num2date(number, _EPOCH, calendar=calendar)
-    parts: list[Any] = [np.array([getattr(d, part) for d in objects], np.int64) for part in ("year", "month", "day")]
-    return Days(number, stamp, *parts, calendar)
+    year, month, day = (np.array([getattr(d, part) for d in objects], np.int64) for part in ("year", "month", "day"))
+    return Days(number, stamp, year, month, day, calendar)
 
 
 def year_length(calendar: str) -> int:

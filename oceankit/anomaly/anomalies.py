@@ -179,9 +179,9 @@ def _require_same_cells(field: xr.DataArray, mean: xr.DataArray, by: str, dim: H
             )
     places = {n for kind in ("longitude", "latitude", "vertical") for n in coordinates.candidates(field, kind)}  # type: ignore[arg-type]
     for name, theirs in mean.coords.items():
-        ours = field.coords.get(name)
-        if name == by or ours is None or not (name in places or set(theirs.dims) & set(cells)):
+        if name == by or name not in field.coords or not (name in places or set(theirs.dims) & set(cells)):
             continue
+        ours = field.coords[name]
         alike = set(ours.dims) == set(theirs.dims)
         if not alike or not ours.variable.equals(theirs.variable.transpose(*ours.dims)):
             raise ValueError(

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Hashable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
-from oceankit.anomaly import _calendar
+from oceankit.anomaly import _calendar, _pools
 from oceankit.anomaly._climatology_kernels import from_keys, moving_average, pooled_statistics, sort_keys
 from oceankit.fields import blocks, coordinates
 from oceankit.fields.coordinates import describe
@@ -16,21 +16,10 @@ __all__ = ["climatology", "one_variable", "source_file"]
 
 By = Literal["dayofyear", "month"]
 
-# Below this a percentile over years says nothing, whatever its window.
-_FEWEST_YEARS = 3
 _WINDOW, _SMOOTH = 5, 31
 _PLANNED_CONVENTIONS = ("heatwaveR", "xmhw")
 # Attributes of the field that describe its values and not those of a statistic.
 _OF_THE_VALUES = ("actual_range", "valid_min", "valid_max", "valid_range", "cell_methods")
-
-
-class _Pools(NamedTuple):
-    """The time steps that each entry of the climatology is computed from, as writes to a buffer (see the kernel)."""
-
-    steps: np.ndarray
-    slots: np.ndarray
-    starts: np.ndarray
-    capacity: int
 
 
 def climatology(
@@ -117,12 +106,13 @@ def climatology(
         raise ValueError(f"{describe(variable)} already has a dimension {by!r}: rename it")
     axis, days = _calendar.read(variable, time)
     _calendar.require_increasing(axis, days)
+    base = _pools.Base(*bounds, "/".join(_calendar.iso(key, days.calendar) for key in bounds))
     if by == "month":
         half_window, smooth = 0, None
-        pools, order, length = _monthly_pools(days, bounds, axis), np.arange(12), 12
+        pools, order, length = _pools.monthly(days, base), np.arange(12), 12
     else:
+        pools, order = _pools.daily(days, base, half_window)
         length = _calendar.year_length(days.calendar)
-        pools, order = _daily_pools(days, bounds, half_window, length, axis)
     dim = axis.dims[0]
     output = blocks.Output((by,), (length,), np.float64)
     constants = pools._asdict() | {
@@ -136,7 +126,7 @@ def climatology(
     threshold.attrs["long_name"] = f"climatological percentile {percentile:g} of {label}"
     clim = xr.Dataset({"mean": mean, "threshold": threshold})
     clim.attrs = {
-        "period": "/".join(_iso(key) for key in bounds),
+        "period": base.label,
         "by": by,
         "percentile": float(percentile),
         "convention": convention,
@@ -194,65 +184,6 @@ def _between(low: np.ndarray, high: np.ndarray, weight: np.ndarray) -> np.ndarra
     return np.where(low == high, low, value)
 
 
-def _daily_pools(
-    days: _calendar.Days, bounds: tuple[int, int], half_window: int, length: int, time: xr.DataArray
-) -> tuple[_Pools, np.ndarray]:
-    """Pools of the days of the year, and the days (from 0) that they stand for."""
-    step = max(1.0, float(np.median(np.diff(days.stamp))) / 86_400e6) if days.number.size > 1 else 1.0
-    # A year beyond the data on either side: enough to see that the period reaches out of them.
-    near = _calendar.days_between(days.number[0] - 366, days.number[-1] + 366, days.calendar)
-    inside = (near.key >= bounds[0]) & (near.key <= bounds[1])
-    anchors, place = near.number[inside], _calendar.day_of_year(near)[inside] - 1
-    covered = anchors.size and days.number[0] - anchors[0] < step and anchors[-1] - days.number[-1] < step
-    _require_covered(bool(covered), bounds, time)
-    first = np.searchsorted(days.number, anchors - half_window, "left")
-    last = np.searchsorted(days.number, anchors + half_window, "right")
-    interpolated = length == 366 and days.calendar not in ("all_leap", "366_day")
-    order = np.array([d for d in range(length) if not (interpolated and d == 59)])
-    pools = []
-    for d in order:
-        years = np.flatnonzero((place == d) & (last > first))
-        _require_years(years.size, f"day {d + 1} of the year", bounds, half_window)
-        pools.append(np.concatenate([np.arange(first[y], last[y]) for y in years]))
-    return _writes(pools), order
-
-
-def _monthly_pools(days: _calendar.Days, bounds: tuple[int, int], time: xr.DataArray) -> _Pools:
-    months = days.key // 100
-    _require_covered(bool(months[0] <= bounds[0] // 100 and months[-1] >= bounds[1] // 100), bounds, time)
-    inside = (days.key >= bounds[0]) & (days.key <= bounds[1])
-    pools = []
-    for month in range(1, 13):
-        steps = np.flatnonzero(inside & (days.month == month))
-        _require_years(np.unique(days.year[steps]).size, f"month {month}", bounds)
-        pools.append(steps)
-    return _writes(pools)
-
-
-def _writes(pools: list[np.ndarray]) -> _Pools:
-    """Keep the steps that neighbouring pools share where they are, and give the others' slots to new steps."""
-    steps, slots, starts = [], [], [0]
-    place: dict[int, int] = {}
-    free: list[int] = []
-    capacity = 0
-    for pool in pools:
-        now = set(pool.tolist())
-        left = [place.pop(s) for s in sorted(place.keys() - now)]
-        free += left
-        for step in sorted(now - place.keys()):
-            if not free:
-                free.append(capacity)
-                capacity += 1
-            place[step] = free.pop()
-            steps.append(step)
-            slots.append(place[step])
-        emptied = [slot for slot in left if slot in free]
-        steps += [-1] * len(emptied)
-        slots += emptied
-        starts.append(len(steps))
-    return _Pools(np.array(steps, np.int64), np.array(slots, np.int64), np.array(starts, np.int64), capacity)
-
-
 def _described(statistic: xr.DataArray, field: xr.DataArray, by: By, calendar: str) -> xr.DataArray:
     attrs = {k: v for k, v in field.attrs.items() if k not in _OF_THE_VALUES}
     if by == "month":
@@ -298,21 +229,4 @@ def _require_unpacked(field: xr.DataArray) -> None:
             "open it with mask_and_scale=True, or use xarray.decode_cf"
         )
     if field.dtype.kind not in "fiu":
-        raise ValueError(f"{describe(field)} holds {field.dtype} values, and real numbers are needed: use astype(float)")
-
-
-def _require_covered(covered: bool, bounds: tuple[int, int], time: xr.DataArray) -> None:
-    if not covered:
-        raise ValueError(
-            f"the base period {span} is not covered by the data, which run from {str(time.values[0])[:10]} to {str(time.values[-1])[:10]}: choose a period inside them"
-        )
-
-
-def _require_years(years: int, what: str, bounds: tuple[int, int], half_window: int | None = None) -> None:
-    if years < _FEWEST_YEARS:
-        near = "" if half_window is None else f" (or within {half_window} days of it)"
-        remedy = "" if half_window is None else ", a wider half_window, or by='month' for monthly fields"
-        raise ValueError(
-            f"the base period {span} has data in {years} years for {what}{near}, and at least "
-            f"{_FEWEST_YEARS} are needed: choose a longer period{remedy}"
-        )
+        raise ValueError(f"{describe(field)} holds {field.dtype} values, not real numbers: use astype(float)")

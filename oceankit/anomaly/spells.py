@@ -55,8 +55,8 @@ def spells(
         ``duration`` (steps, both included), ``index_start`` and ``index_end`` (positions along time), ``cell`` (flat
         index over the other dimensions in their order) and the cell's coordinates. With ``values`` also ``peak``
         (date), ``index_peak``, ``intensity_max`` (the value at the peak), ``intensity_mean`` and
-        ``intensity_cumulative`` (sum over the steps), in their units. It is in memory also for lazy input, which is computed by blocks of cells:
-        how many events there are depends on the data.
+        ``intensity_cumulative`` (sum over the steps), in their units. It is in memory also for lazy input, which is
+        computed by blocks of cells: how many events there are depends on the data.
 
     Raises
     ------
@@ -160,9 +160,10 @@ def _native(rows: np.ndarray) -> np.ndarray:
 
 def _aligned(values: xr.DataArray, condition: xr.DataArray) -> xr.DataArray:
     if set(values.dims) != set(condition.dims) or any(values.sizes[d] != n for d, n in condition.sizes.items()):
-        raise ValueError(f"values have the sizes {dict(values.sizes)}, the condition {dict(condition.sizes)}: match them")
+        sizes = f"{dict(values.sizes)}, the condition {dict(condition.sizes)}"
+        raise ValueError(f"values have the sizes {sizes}: select the same part of both")
     if values.dtype.kind not in "fiu":
-        raise ValueError(f"values hold {values.dtype}, and real numbers are needed: use astype(float)")
+        raise ValueError(f"values hold {values.dtype}, not real numbers: use astype(float)")
     for d in condition.dims:
         if d in values.coords and d in condition.coords and not values[d].variable.equals(condition[d].variable):
             raise ValueError(f"values and condition differ in the coordinate {d!r}: select the same part of both")
@@ -175,8 +176,8 @@ def _require_no_holes(time: xr.DataArray, days: _calendar.Days) -> None:
         at = int(steps.argmax())
         raise ValueError(
             f"the time coordinate {time.name!r} jumps from {time.values[at]} to {time.values[at + 1]}, and a spell "
-            f"cannot be counted across the hole: reindex to every step, for example with .resample({time.name}='D').asfreq(), "
-            "which makes the absent ones missing"
+            f"cannot be counted across the hole: reindex to every step, for example with "
+            f".resample({time.name}='D').asfreq(), which makes the absent ones missing"
         )
 
 

@@ -10,10 +10,12 @@ import xarray as xr
 
 from oceankit.numerics import threads
 
-__all__ = ["Output", "along", "is_lazy"]
+__all__ = ["Output", "along", "is_lazy", "pointwise"]
 
 # Rows are cut so that a block of input is about this many values: it stays in cache and feeds every thread.
 _BLOCK_VALUES = 2**18
+
+_BLOCK_POINTS = 2048
 
 
 class Output(NamedTuple):
@@ -88,6 +90,74 @@ def along(
         xr.DataArray(result, dims=loop + tuple(out.dims), coords=kept, name=field.name, attrs=field.attrs)
         for result, out in zip(results, outputs, strict=True)
     )
+
+
+def pointwise(
+    kernel: Callable[..., Any],
+    field: xr.DataArray,
+    arguments: Sequence[xr.DataArray],
+    n_outputs: int,
+    *,
+    constants: Mapping[str, Any] | None = None,
+) -> tuple[xr.DataArray, ...]:
+    """Apply a kernel to each value of a field and what belongs to that value (its position, its error).
+
+    Parameters
+    ----------
+    kernel
+        ``kernel(values, *arguments, **constants)``: all 1-D of one length n; it returns float64 (n, n_outputs). It must
+        treat points independently and release the GIL.
+    field
+        Eager fields are shared among threads, lazy ones give lazy results chunk by chunk.
+    arguments
+        Eager arrays whose dimensions are among those of ``field``; they are broadcast.
+    n_outputs
+        Number of results, each with the dimensions and coordinates of ``field``.
+    constants
+        As in :func:`along`.
+    """
+    constants = dict(constants or {})
+    expanded = [_expanded(argument, field) for argument in arguments]
+    if is_lazy(field):
+        keyed = {name: dask.delayed(value, traverse=False) for name, value in constants.items()}
+        chunks = field.data.chunks
+        lazy = [
+            dask.array.from_array(a, chunks=tuple(c if n > 1 else (1,) for c, n in zip(chunks, a.shape, strict=True)))
+            for a in expanded
+        ]
+        data = dask.array.map_blocks(
+            _points(kernel, n_outputs), field.data, *lazy,
+            dtype=np.float64, chunks=(*chunks, (n_outputs,)), new_axis=field.ndim, **keyed,
+        )  # fmt: skip
+    else:
+        data = _points(kernel, n_outputs)(np.asarray(field.data), *expanded, **constants)
+    return tuple(field.copy(data=data[..., k]) for k in range(n_outputs))
+
+
+def _expanded(argument: xr.DataArray, field: xr.DataArray) -> np.ndarray:
+    """Values with the dimensions of ``field``, of length 1 where the argument lacks one."""
+    strange = [d for d in argument.dims if d not in field.dims]
+    if strange:
+        raise ValueError(f"{_name(argument)} has the dimension {strange[0]!r}, which {_name(field)} lacks")
+    ordered = argument.transpose(*(d for d in field.dims if d in argument.dims))
+    sizes = [argument.sizes[d] if d in argument.dims else 1 for d in field.dims]
+    return np.asarray(ordered.values).reshape(sizes)
+
+
+def _points(kernel: Callable[..., Any], n_outputs: int) -> Callable[..., np.ndarray]:
+    """The kernel as a function of arrays that broadcast, cut into blocks of points for all threads."""
+
+    def call(values: np.ndarray, *arguments: np.ndarray, **constants: Any) -> np.ndarray:
+        flat = [np.ascontiguousarray(np.broadcast_to(a, values.shape)).ravel() for a in (values, *arguments)]
+        out = np.empty((values.size, n_outputs))
+
+        def work(start: int, stop: int) -> None:
+            out[start:stop] = kernel(*(f[start:stop] for f in flat), **constants)
+
+        threads.over_blocks(work, values.size, block=_BLOCK_POINTS)
+        return out.reshape(*values.shape, n_outputs)
+
+    return call
 
 
 def _name(field: xr.DataArray) -> str:

@@ -1,6 +1,7 @@
-"""CF-1.11 and ACDD-1.3 attributes of written products: what the data say about themselves, and what only people know."""
+"""CF-1.11 and ACDD-1.3 attributes of products: what the data say about themselves, and what only people know."""
 
 import logging
+import re
 from collections.abc import Hashable, Mapping
 from datetime import datetime
 from typing import Any
@@ -26,11 +27,15 @@ _CONTENT_TYPES = (
     "qualityInformation", "referenceInformation", "modelResult", "coordinate",
 )  # fmt: skip
 _REFERENCES = ("bounds", "climatology", "grid_mapping", "formula_terms", "ancillary_variables", "cell_measures")
-_TEMPERATURE_UNITS = {"k", "kelvin", "c", "degc", "deg_c", "degree_c", "degrees_c", "celsius", "degree_celsius", "degrees_celsius"}
+_DEGREES = ("", "deg", "degree", "degrees", "°")
+_TEMPERATURE = re.compile(r"k|kelvins?|°c|(deg(ree)?s?[_ ]?)?c(elsius)?", re.IGNORECASE)
+_LEAPING = ("standard", "gregorian", "proleptic_gregorian", "julian")
 _INHERITED_BY_BOUNDS = ("units", "units_metadata", "standard_name", "long_name", "axis", "positive", "calendar")
 
 
-def described(ds: xr.Dataset, *, name: str, metadata: Mapping[str, Any], sources: tuple[str, ...], now: datetime) -> xr.Dataset:
+def described(
+    ds: xr.Dataset, *, name: str, metadata: Mapping[str, Any], sources: tuple[str, ...], now: datetime
+) -> xr.Dataset:
     """A copy of ``ds`` with the attributes of a product; the coordinates must be in memory.
 
     Parameters
@@ -40,8 +45,8 @@ def described(ds: xr.Dataset, *, name: str, metadata: Mapping[str, Any], sources
     name
         The product's file name.
     metadata
-        What only people know (``title``, ``institution``, ``license`` ...). It goes before what ``ds`` carries, and that
-        before what can be derived. ``coverage_content_type`` is given to the data variables that have none.
+        What only people know (``title``, ``institution``, ``license`` ...). It goes before what ``ds`` carries, and
+        that before what can be derived. ``coverage_content_type`` is given to the data variables that have none.
     sources
         The files that the product was made from.
     now
@@ -81,15 +86,17 @@ def _checked(metadata: Mapping[str, Any]) -> dict[str, Any]:
             raise StoreError(f"metadata[{key!r}] is {value!r}; attributes must be text or numbers")
     content = metadata.get("coverage_content_type", _CONTENT_TYPES[0])
     if content not in _CONTENT_TYPES:
-        raise StoreError(f"metadata['coverage_content_type'] is {content!r}; ISO 19115-1 knows {', '.join(_CONTENT_TYPES)}")
+        raise StoreError(
+            f"metadata['coverage_content_type'] is {content!r}; ISO 19115-1 knows {', '.join(_CONTENT_TYPES)}"
+        )
     return dict(metadata)
 
 
 def with_references(ds: xr.Dataset) -> xr.Dataset:
     """A copy whose attributes name other variables only where these exist.
 
-    xarray keeps such attributes now in ``attrs``, now in ``encoding``. A cell measure that is in another file is declared
-    external, as CF has it; other references that lead nowhere (the bounds of a coordinate that a selection has lost) go.
+    xarray keeps such attributes now in ``attrs``, now in ``encoding``. A cell measure in another file is declared
+    external, as CF has it; other references that lead nowhere (the bounds that a selection has lost) go.
     """
     ds = ds.copy()
     external: list[str] = []
@@ -132,10 +139,10 @@ def bounds_of(ds: xr.Dataset) -> dict[Hashable, Hashable]:
 
 
 def is_time(variable: xr.Variable) -> bool:
-    """Whether ``variable``, in memory, holds dates."""
-    if variable.dtype.kind == "M":
-        return True
-    return variable.dtype.kind == "O" and variable.size > 0 and hasattr(variable.values.flat[0], "calendar")
+    """Whether ``variable`` holds dates: NumPy's, or objects of cftime."""
+    if variable.dtype.kind != "O":
+        return bool(variable.dtype.kind == "M")
+    return variable.size > 0 and hasattr(np.asarray(variable[(0,) * variable.ndim]).item(), "calendar")
 
 
 def _describe_coordinates(ds: xr.Dataset) -> None:
@@ -154,7 +161,7 @@ def _describe_coordinates(ds: xr.Dataset) -> None:
             elif is_time(variable):
                 attrs.setdefault("standard_name", "time")
                 # The days of a field's calendar have 86400 s; whether its dates were UTC is not known here.
-                if getattr(variable.values.flat[0] if variable.size else None, "calendar", "standard") in _WITH_LEAP_SECONDS:
+                if variable.dtype.kind == "M" or variable.values.flat[0].calendar in _LEAPING:
                     attrs.setdefault("units_metadata", "leap_seconds: unknown")
             if variable.dims == (name,):
                 attrs.setdefault("axis", axis)
@@ -165,11 +172,8 @@ def _describe_coordinates(ds: xr.Dataset) -> None:
             ds.variables[name].attrs.pop(key, None)
 
 
-_WITH_LEAP_SECONDS = ("standard", "gregorian", "proleptic_gregorian", "julian")
-
-
 def _describe_angle(attrs: dict[Any, Any], kind: str) -> None:
-    if attrs.setdefault("standard_name", kind) == kind and str(attrs.get("units", "")).strip() in ("", "deg", "degree", "degrees", "°"):
+    if attrs.setdefault("standard_name", kind) == kind and str(attrs.get("units", "")).strip() in _DEGREES:
         attrs["units"] = "degrees_east" if kind == "longitude" else "degrees_north"
 
 
@@ -187,7 +191,7 @@ def _describe_fields(ds: xr.Dataset, content_type: str | None) -> None:
             continue
         attrs.setdefault("long_name", _words(attrs.get("standard_name", name)))
         standard = str(attrs.get("standard_name", ""))
-        if "temperature" in standard and str(attrs.get("units", "")).lower() in _TEMPERATURE_UNITS:
+        if "temperature" in standard and _TEMPERATURE.fullmatch(str(attrs.get("units", ""))):
             kind = "difference" if "anomaly" in standard or "difference" in standard else "unknown"
             attrs.setdefault("units_metadata", f"temperature: {kind}")
         if content_type is not None and "flag_meanings" not in attrs:

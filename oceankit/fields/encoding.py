@@ -28,9 +28,9 @@ def encoded(ds: xr.Dataset, form: Literal["netcdf", "zarr"]) -> xr.Dataset:
     ds = ds.drop_encoding()
     bounds = bounds_of(ds)
     _check_attrs("the dataset", ds.attrs)
-    for name in ds.variables:
+    for name in list(ds.variables):
         variable = ds.variables[name]
-        _check(name, variable, form)
+        _check(name, variable)
         encoding: dict[str, Any] = {}
         family = [variable, *(ds.variables[n] for n in _family(ds, name, bounds))]
         if is_time(variable) or variable.dtype.kind == "M":
@@ -58,7 +58,7 @@ def _family(ds: xr.Dataset, name: Hashable, bounds: dict[Hashable, Hashable]) ->
     return [n for n in (owner, *(b for b, o in bounds.items() if o == owner)) if n != name]
 
 
-def _check(name: Hashable, variable: xr.Variable, form: str) -> None:
+def _check(name: Hashable, variable: xr.Variable) -> None:
     if not isinstance(name, str) or not name or "/" in name:
         raise StoreError(f"the variable name {name!r} cannot be stored; rename it to text without a slash")
     kind = variable.dtype.kind
@@ -66,9 +66,8 @@ def _check(name: Hashable, variable: xr.Variable, form: str) -> None:
         odd = next((v for v in variable.values.flat if not isinstance(v, str | bytes) and v is not None), None)
         if odd is not None:
             raise StoreError(f"{name!r} holds objects such as {odd!r}; convert it to numbers, text or dates")
-    if kind in "cV" or (form == "netcdf" and variable.dtype in (np.dtype("f2"), np.dtype("longdouble"))):
-        if variable.dtype != np.dtype("f8"):
-            raise StoreError(f"{name!r} has the type {variable.dtype}, which {form} does not hold; convert it with .astype")
+    if kind in "cV" or (kind == "f" and variable.dtype.itemsize not in (4, 8)):
+        raise StoreError(f"{name!r} has the type {variable.dtype}, which CF does not know; convert it with .astype")
     _check_attrs(repr(name), variable.attrs)
 
 
@@ -76,7 +75,9 @@ def _check_attrs(owner: str, attrs: dict[Any, Any]) -> None:
     for key, value in attrs.items():
         plain = isinstance(value, str | bytes | int | float | np.generic | list | tuple | np.ndarray)
         if not isinstance(key, str) or not plain or isinstance(value, bool | np.bool_):
-            raise StoreError(f"{owner} has the attribute {key!r}={value!r}, which cannot be stored; make it text or a number")
+            raise StoreError(
+                f"{owner} has the attribute {key!r}={value!r}, which cannot be stored; make it text or a number"
+            )
 
 
 def _time_encoding(variable: xr.Variable, family: list[xr.Variable]) -> dict[str, Any]:
@@ -108,7 +109,7 @@ def _tick(variable: xr.Variable) -> str:
 
 
 def _netcdf_storage(variable: xr.Variable) -> dict[str, Any]:
-    if variable.dtype.kind in "OTUS" and not is_time(variable) or variable.nbytes <= _SMALL_BYTES:
+    if (variable.dtype.kind in "OTUS" and not is_time(variable)) or variable.nbytes <= _SMALL_BYTES:
         return {}
     return {"zlib": True, "complevel": 4, "shuffle": True, "chunksizes": _chunk_shape(variable)}
 
@@ -116,9 +117,12 @@ def _netcdf_storage(variable: xr.Variable) -> dict[str, Any]:
 def _chunk_shape(variable: xr.Variable) -> tuple[int, ...]:
     """Chunks of about 4 MiB that are contiguous in C order: whole maps rather than long series."""
     room = _CHUNK_BYTES // max(1, variable.dtype.itemsize)
+    whole = variable.shape if variable.chunks is None else tuple(c[0] for c in variable.chunks)
     shape: list[int] = []
-    for size in reversed(variable.shape):
-        shape.insert(0, max(1, min(size, room)))
+    for size in reversed(whole):
+        most = max(1, min(size, room))
+        # Where it can be, a divisor: a stored chunk that two Dask chunks share is compressed twice.
+        shape.insert(0, next((n for n in range(most, most // 2, -1) if size % n == 0), most))
         room //= shape[0]
     return tuple(shape)
 

@@ -61,10 +61,10 @@ def existing(path: Path) -> Path:
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary sibling of ``path`` to write to; it takes the place of ``path`` when the block ends well.
 
-    A file is replaced in one step (``os.replace``). A directory cannot be on POSIX: the old one is renamed aside, the new
-    one renamed in, the old one deleted. A process killed between the two renames leaves the old product aside, where
-    `existing` finds it; the next write puts it back. Temporaries are named ``.NAME.HOST-PID-N.part``; those of dead
-    processes are removed by the next write of the same product.
+    A file is replaced in one step (``os.replace``). A directory cannot be on POSIX: the old one is renamed aside, the
+    new one renamed in, the old one deleted. A process killed between the two renames leaves the old product aside,
+    where `existing` finds it; the next write puts it back. Temporaries are named ``.NAME.HOST-PID-N.part``; those of
+    dead processes are removed by the next write of the same product.
 
     Raises
     ------
@@ -138,7 +138,12 @@ def _put(part: Path, target: Path) -> None:
         aside = _aside(target)
         if target.exists():
             os.rename(target, aside)
-        os.rename(part, target)
+        try:
+            os.rename(part, target)
+        except OSError:
+            if aside.exists():
+                os.rename(aside, target)
+            raise
         _remove(aside)
     else:
         _sync(part)

@@ -8,12 +8,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import cftime
 import numpy as np
 import xarray as xr
 
 from oceankit._extras import require
 from oceankit.fields import coordinates
+from oceankit.fields.conventions import is_time
 from oceankit.fields.files import StoreError, existing, is_zarr, local
 
 __all__ = ["open_fields", "sources_of"]
@@ -42,12 +42,12 @@ def open_fields(
     paths
         A path, a glob such as ``"runs/*.nc"`` (taken in the order of names) or several paths. NetCDF files, Zarr
         directories (version 2 or 3), addresses that an engine understands, GRIB and GeoTIFF with their extras.
-        Many files are combined by their coordinates; what does not vary along the combined dimension must be equal in all.
+        Many files are combined by their coordinates; what does not vary along them must be equal in all files.
     engine
         An xarray engine; found from the file by default.
     chunks
-        As in `xarray.open_dataset`. By default multiples of the file's own chunks of at most 128 MiB, so that neither an
-        unchunked giant nor a file of tiny chunks is a trouble; ``{}`` takes the file's own, None reads without Dask.
+        As in `xarray.open_dataset`. By default multiples of the file's own chunks of at most 128 MiB, so that neither
+        an unchunked giant nor a file of tiny chunks is a trouble; ``{}`` takes the file's own, None is without Dask.
     **options
         Passed to `xarray.open_dataset`.
 
@@ -65,7 +65,7 @@ def open_fields(
     Raises
     ------
     StoreError
-        If there is no such file, its format is unknown, or the files do not combine; the message says what differs where.
+        If there is no such file, its format is unknown, or the files do not combine; the message says which and why.
     MissingExtraError
         If the format needs a package that is not installed.
 
@@ -96,8 +96,7 @@ def sources_of(ds: xr.Dataset) -> tuple[str, ...]:
     """The files that ``ds`` and its variables remember to come from, in order of first mention."""
     found: dict[str, None] = {}
     for encoding in (ds.encoding, *(v.encoding for v in ds.variables.values())):
-        given = encoding.get("sources") or ((encoding["source"],) if isinstance(encoding.get("source"), str) else ())
-        found.update(dict.fromkeys(given))
+        found.update(dict.fromkeys(encoding.get("sources", ())))
     return tuple(found)
 
 
@@ -207,19 +206,15 @@ def _chunked(address: str, engine: str | None, chunks: Any, options: Mapping[str
     dropped = [dropped] if isinstance(dropped, str) else list(dropped)
     rest = xr.open_dataset(address, engine=engine, chunks="auto", **{**options, "drop_variables": [*dropped, *objects]})
     mixed = whole.assign({n: v for n, v in rest.variables.items() if n not in rest.indexes and n not in whole.coords})
-    mixed = mixed.assign_coords({n: v for n, v in rest.variables.items() if n not in rest.indexes and n in whole.coords})
+    mixed = mixed.assign_coords(
+        {n: v for n, v in rest.variables.items() if n not in rest.indexes and n in whole.coords}
+    )
     mixed.encoding = whole.encoding
     with ExitStack() as stack:
         stack.callback(whole.close)
         stack.callback(rest.close)
         mixed.set_close(stack.pop_all().close)
     return mixed
-
-
-def _is_time(variable: xr.Variable) -> bool:
-    if variable.dtype.kind != "O":
-        return variable.dtype.kind == "M"
-    return variable.size > 0 and isinstance(np.asarray(variable[(0,) * variable.ndim]).item(), cftime.datetime)
 
 
 def _mend_time(ds: xr.Dataset, name: str) -> xr.Dataset:
@@ -231,7 +226,7 @@ def _mend_time(ds: xr.Dataset, name: str) -> xr.Dataset:
             continue
         if dim not in coordinates.candidates(ds, "time"):
             continue
-        others = [n for n, v in ds.variables.items() if n != dim and v.dims == (dim,) and _is_time(v)]
+        others = [n for n, v in ds.variables.items() if n != dim and v.dims == (dim,) and is_time(v)]
         if len(others) == 1:
             time = ds.variables[others[0]].load()
             attrs = {**time.attrs, **{k: v for k, v in own.attrs.items() if k == "axis"}}
@@ -262,11 +257,17 @@ def _combined(parts: Sequence[xr.Dataset], names: Sequence[str]) -> xr.Dataset:
     _check_alike(parts, names)
     try:
         return xr.combine_by_coords(
-            list(parts), data_vars="minimal", coords="minimal", compat="equals", join="exact", combine_attrs="drop_conflicts"
+            list(parts),
+            data_vars="minimal",
+            coords="minimal",
+            compat="equals",
+            join="exact",
+            combine_attrs="drop_conflicts",
         )  # type: ignore[return-value]
     except (ValueError, TypeError) as error:
         raise StoreError(
-            f"the {len(names)} files do not combine by their coordinates: {_difference(parts, names) or _first_line(error)}; "
+            f"the {len(names)} files do not combine by their coordinates: "
+            f"{_difference(parts, names) or _first_line(error)}; "
             "open what belongs together, and merge the rest with xarray"
         ) from error
 
@@ -284,8 +285,8 @@ def _check_alike(parts: Sequence[xr.Dataset], names: Sequence[str]) -> None:
             ):
                 if here != there:
                     raise StoreError(
-                        f"the {len(names)} files do not combine: in {name!r} {key!r} has {what} {here!r}, but {there!r} in "
-                        f"{owner!r}; convert one of them first"
+                        f"the {len(names)} files do not combine: in {name!r} {key!r} has {what} {here!r}, but "
+                        f"{there!r} in {owner!r}; convert one of them first"
                     )
 
 
@@ -304,7 +305,11 @@ def _difference(parts: Sequence[xr.Dataset], names: Sequence[str]) -> str | None
             if dim not in times and part.sizes.get(dim, first.sizes[dim]) != first.sizes[dim]:
                 return f"{name!r} has {part.sizes[dim]} along {dim!r}, but {names[0]!r} has {first.sizes[dim]}"
         for key, variable in first.variables.items():
-            if key in part.variables and not times & set(variable.dims) and not variable.equals(part.variables[key]):
+            if (
+                key in part.variables
+                and not times & set(variable.dims)
+                and not xr.DataArray(variable).equals(xr.DataArray(part.variables[key]))
+            ):
                 return f"the values of {key!r} in {name!r} differ from those in {names[0]!r}"
     overlap = [d for d in times if any(set(first.indexes[d]) & set(p.indexes.get(d, ())) for p in parts[1:])]
     return f"several files hold the same {overlap[0]!r}" if overlap else None

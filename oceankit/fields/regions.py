@@ -21,10 +21,14 @@ def write_region(ds: xr.Dataset, path: str | os.PathLike[str], region: Region) -
     """Write the variables of ``ds`` into ``region`` of the store at ``path``; see `oceankit.write`."""
     given = os.fspath(path)
     if format_of(path) != "zarr":
-        raise StoreError(f"{given!r}: only Zarr stores are written by region; use a name that ends in .zarr, or write it whole")
+        raise StoreError(
+            f"{given!r}: only Zarr stores are written by region; use a name that ends in .zarr, or write it whole"
+        )
     place = existing(Path(path).expanduser())
     if not is_zarr(place):
-        raise StoreError(f"there is no Zarr store {given!r} to write a region of; lay it out with oceankit.fields.template")
+        raise StoreError(
+            f"there is no Zarr store {given!r} to write a region of; lay it out with oceankit.fields.template"
+        )
     coder = xr.coders.CFTimedeltaCoder(decode_via_units=False)
     with xr.open_dataset(place, engine="zarr", chunks=None, consolidated=False, decode_timedelta=coder) as store:
         spans = _spans(ds, store, region, given)
@@ -33,27 +37,26 @@ def write_region(ds: xr.Dataset, path: str | os.PathLike[str], region: Region) -
         for name, variable in fields.variables.items():
             fields[name] = _aligned(variable, arrays[str(name)], spans, name)
     unsealed(place)
-    dims = {d for v in fields.variables.values() for d in v.dims}
-    fields.to_zarr(
-        place, mode="r+", consolidated=False, write_empty_chunks=True, region={d: s for d, s in spans.items() if d in dims}
-    )
+    slices = {str(d): spans[d] for d in fields.dims}
+    fields.to_zarr(place, mode="r+", consolidated=False, write_empty_chunks=True, region=slices)
 
 
 def _spans(ds: xr.Dataset, store: xr.Dataset, region: Region, path: str) -> dict[Hashable, slice]:
     """Where each dimension of ``ds`` lies in the store."""
+    found: dict[Hashable, slice] = {}
     if isinstance(region, str):
         if region != "auto":
             raise StoreError(f"region is {region!r}; give slices by dimension, or 'auto'")
+        found = {d: _found(ds, store, d, path) for d in ds.dims if d in ds.indexes and d in store.indexes}
         region = {}
-        found = {d: _found(ds, store, d, path) for d in ds.dims if d in store.dims and d in ds.indexes and d in store.indexes}
-    else:
-        found = {}
-    for dim, span in region.items():
-        if dim not in store.dims or dim not in ds.dims:
-            raise StoreError(f"the region names {dim!r}, but {path!r} has {tuple(store.dims)} and the data {tuple(ds.dims)}")
+    for name, span in region.items():
+        if name not in store.dims or name not in ds.dims:
+            raise StoreError(
+                f"the region names {name!r}, but {path!r} has {tuple(store.dims)} and the data {tuple(ds.dims)}"
+            )
         if not isinstance(span, slice) or span.step not in (None, 1):
-            raise StoreError(f"the region of {dim!r} is {span!r}; give a slice with step 1")
-        found[dim] = slice(*span.indices(store.sizes[dim])[:2])
+            raise StoreError(f"the region of {name!r} is {span!r}; give a slice with step 1")
+        found[name] = slice(*span.indices(store.sizes[name])[:2])
     for dim, size in ds.sizes.items():
         if dim not in store.dims:
             raise StoreError(f"the data have a dimension {dim!r}, which {path!r} lacks; it has {tuple(store.dims)}")
@@ -81,16 +84,21 @@ def _fields(ds: xr.Dataset, store: xr.Dataset, spans: Mapping[Hashable, slice], 
     written: dict[Hashable, xr.Variable] = {}
     for name, variable in ds.variables.items():
         if name not in store.variables:
-            raise StoreError(f"{path!r} has no variable {name!r}, only {tuple(store.variables)}; drop it, or lay it out first")
+            raise StoreError(
+                f"{path!r} has no variable {name!r}, only {tuple(store.variables)}; drop it, or lay it out first"
+            )
         there = store.variables[name]
         if there.dims != variable.dims:
-            raise StoreError(f"{name!r} has the dimensions {variable.dims}, but {there.dims} in {path!r}; transpose it")
-        if there.dtype.kind != variable.dtype.kind or (there.dtype != variable.dtype and there.dtype.kind in "fiu"):
-            raise StoreError(f"{name!r} has the type {variable.dtype}, but {there.dtype} in {path!r}; convert it with .astype")
-        part = there.isel({d: spans[d] for d in there.dims})
-        if name in ds.data_vars and (partial & set(variable.dims) or not partial):
+            raise StoreError(
+                f"{name!r} has the dimensions {variable.dims}, but {there.dims} in {path!r}; transpose the data"
+            )
+        if _kind(there) != _kind(variable):
+            raise StoreError(
+                f"{name!r} has the type {variable.dtype}, but {there.dtype} in {path!r}; convert it with .astype"
+            )
+        if name in ds.data_vars and variable.dims and (not partial or partial & set(variable.dims)):
             written[name] = variable
-        elif not part.equals(variable):
+        elif not xr.DataArray(there.isel({d: spans[d] for d in there.dims})).equals(xr.DataArray(variable)):
             raise StoreError(
                 f"{name!r} differs from what {path!r} holds there, so the data belong elsewhere or to another product; "
                 "correct the region, or lay the store out with these values"
@@ -108,7 +116,13 @@ def _aligned(variable: xr.Variable, array: Any, spans: Mapping[Hashable, slice],
         if span.start % chunk or (span.stop % chunk and span.stop != total):
             low, high = span.start // chunk * chunk, min(-(-span.stop // chunk) * chunk, total)
             raise StoreError(
-                f"the region {dim}={span.start}:{span.stop} cuts chunks of {name!r}, which are {chunk} long; two writers "
-                f"might meet in one: write {low}:{high}, or lay the store out with other chunks"
+                f"the region {dim}={span.start}:{span.stop} cuts chunks of {name!r}, which are {chunk} long; two "
+                f"writers might meet in one: write {low}:{high}, or lay the store out with other chunks"
             )
     return variable.chunk(chunks) if variable.chunks is not None else variable
+
+
+def _kind(variable: xr.Variable) -> str:
+    """What must agree: numbers to the byte, dates and texts in kind."""
+    kind = variable.dtype.kind
+    return str(variable.dtype) if kind in "fiub" else "text" if kind in "UST" else kind

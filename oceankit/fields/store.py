@@ -15,6 +15,7 @@ import zarr
 from oceankit.fields import conventions, provenance
 from oceankit.fields.encoding import encoded
 from oceankit.fields.files import StoreError, format_of, replacing
+from oceankit.fields.hashing import digests, stored
 from oceankit.fields.opening import open_fields, sources_of
 from oceankit.fields.provenance import Integrity, check_integrity
 from oceankit.fields.regions import Region, write_region
@@ -34,8 +35,8 @@ def write(
     """Write a product: NetCDF (``.nc``) or Zarr version 3 (``.zarr``), by the suffix of ``path``.
 
     A whole product is written beside ``path`` and takes its place when it is complete: a write that fails or is killed
-    leaves the earlier product, or nothing. Lazy data are computed once, block by block, then read back for their hashes.
-    Packing and chunks of the input files are not inherited: float32 stays float32, NaN is missing, times are whole numbers.
+    leaves the earlier product, or nothing. Lazy data are computed once, block by block, and read back for their hashes.
+    Packing and chunks of the input files are not inherited: float32 stays float32, NaN is missing, times are int64.
 
     Parameters
     ----------
@@ -44,11 +45,11 @@ def write(
     path
         The product. An earlier one is replaced.
     region
-        Write into a part of an existing Zarr store (see `template`): slices by dimension, or ``"auto"`` to find them from
-        the coordinates of ``data``. The edges must be those of the store's chunks, so that any number of processes may
-        write at once. Afterwards `seal` records the hashes.
+        Write into a part of an existing Zarr store (see `template`): slices by dimension, or ``"auto"`` to find them
+        from the coordinates of ``data``. The edges must be those of the store's chunks, so that any number of processes
+        may write at once. Afterwards `seal` records the hashes.
     metadata
-        Global attributes that only people know: ``title``, ``summary``, ``institution``, ``creator_name``, ``license`` ...
+        Global attributes that only people know: ``title``, ``summary``, ``institution``, ``license`` ...
         ``coverage_content_type`` goes to the data variables that lack it.
     inputs
         The files that the product was made from; by default those that ``data`` remembers (see `open_fields`).
@@ -58,14 +59,14 @@ def write(
     Raises
     ------
     StoreError
-        If the path, the data, the region or the metadata do not fit, or the disk does not take them; the message says why.
+        If the path, the data, the region or the metadata do not fit, or the disk does not take them.
 
     Examples
     --------
     >>> import os, tempfile, xarray as xr
     >>> folder = tempfile.TemporaryDirectory()
     >>> path = os.path.join(folder.name, "sst.nc")
-    >>> sst = xr.DataArray([[20.5, 21.0]], dims=("lat", "lon"), coords={"lat": [35.0], "lon": [120.0, 121.0]}, name="sst")
+    >>> sst = xr.DataArray([20.5, 21.0], dims="lon", coords={"lon": [120.0, 121.0]}, name="sst")
     >>> write(sst, path, metadata={"institution": "a university"}, options={"step": "mean"})
     >>> check_integrity(path).ok
     True
@@ -118,7 +119,9 @@ def template(
     True
     """
     if format_of(path) != "zarr":
-        raise StoreError(f"{os.fspath(path)!r}: only a Zarr store can be filled by region; use a name that ends in .zarr")
+        raise StoreError(
+            f"{os.fspath(path)!r}: only a Zarr store can be filled by region; use a name that ends in .zarr"
+        )
     product, recorded = _prepared(_dataset(data), path, metadata, inputs, options)
     with _reporting(path), replacing(path) as part:
         product.to_zarr(part, mode="w-", zarr_format=3, consolidated=False, compute=False, write_empty_chunks=True)
@@ -133,21 +136,29 @@ def seal(path: str | os.PathLike[str]) -> None:
     StoreError
         If it is no store of `template`, or some chunk was never written; the message names the first.
     """
-    with provenance.stored(path) as product:
+    with stored(path) as product:
         text = product.attrs.get("provenance")
         if format_of(path) != "zarr" or text is None:
-            raise StoreError(f"{os.fspath(path)!r} was not laid out by oceankit.fields.template, so it cannot be sealed")
+            raise StoreError(
+                f"{os.fspath(path)!r} was not laid out by oceankit.fields.template, so it cannot be sealed"
+            )
         for name, array in product.arrays.items():
             written, whole = array.data.nchunks_initialized, array.data.nchunks
             if written < whole:
                 raise StoreError(
-                    f"{os.fspath(path)!r} is not complete: {name!r} has {written} of {whole} chunks; write the remaining regions"
+                    f"{os.fspath(path)!r} is not complete: {name!r} has {written} of {whole} chunks; "
+                    "write the remaining regions"
                 )
         record = json.loads(text) | {"variables": provenance.content_of(product)}
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        attrs = {"date_modified": now, "history": f"{product.attrs.get('history', '')}\n{now} oceankit: filled by region"}
-        record["attributes"] |= provenance.digests(attrs)
-    zarr.open_group(Path(path).expanduser(), mode="r+").attrs.update({**attrs, "provenance": json.dumps(record, indent=1)})
+        attrs = {
+            "date_modified": now,
+            "history": f"{product.attrs.get('history', '')}\n{now} oceankit: filled by region",
+        }
+        record["attributes"] |= digests(attrs)
+    zarr.open_group(Path(path).expanduser(), mode="r+").attrs.update(
+        {**attrs, "provenance": json.dumps(record, indent=1)}
+    )
 
 
 def _dataset(data: xr.Dataset | xr.DataArray) -> xr.Dataset:
@@ -174,7 +185,9 @@ def _prepared(
     try:
         json.dumps(options)
     except (TypeError, ValueError) as error:
-        raise StoreError(f"options cannot be recorded ({error}); give text, numbers, lists and mappings of these") from error
+        raise StoreError(
+            f"options cannot be recorded ({error}); give text, numbers, lists and mappings of these"
+        ) from error
     if isinstance(inputs, str | os.PathLike):
         inputs = [inputs]
     sources = sources_of(ds) if inputs is None else tuple(os.fspath(p) for p in inputs)
@@ -191,7 +204,7 @@ def _prepared(
 
 def _stamp(part: Path, recorded: Mapping[str, Any]) -> None:
     """Record the provenance of what has just been written, read back from the disk."""
-    with provenance.stored(part) as product:
+    with stored(part) as product:
         text = provenance.record(product, **recorded)
     if part.is_dir():
         zarr.open_group(part, mode="r+").attrs["provenance"] = text

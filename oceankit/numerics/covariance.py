@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from oceankit.numerics.compiling import kernel
 
-__all__ = ["FUNCTIONS", "GASPARI_COHN_ZERO", "correlation", "evaluate", "gaspari_cohn", "support"]
+__all__ = ["FUNCTIONS", "GASPARI_COHN_ZERO", "correlation", "evaluate", "gaspari_cohn"]
 
 GASPARI_COHN, GAUSSIAN, MATERN = 0, 1, 2
 FUNCTIONS = {"gaspari_cohn": GASPARI_COHN, "gaussian": GAUSSIAN, "matern": MATERN}
@@ -45,11 +45,6 @@ def correlation(function, d):
 def _correlations(function, d, out):
     for i in range(d.size):
         out[i] = correlation(function, d[i])
-
-
-def support(function: str) -> float:
-    """Distance, in lengths, beyond which the correlation is zero (inf where it never is)."""
-    return GASPARI_COHN_ZERO if function == "gaspari_cohn" else math.inf
 
 
 def evaluate(function: str, distance: ArrayLike, length: float) -> np.ndarray:

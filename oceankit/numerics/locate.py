@@ -39,6 +39,14 @@ def _inverse_bilinear(u, v):
 
 
 @kernel
+def _snapped(share):
+    """Within 0..1, and exactly 0 or 1 where rounding left it beside: a point on an edge has no weight off the edge."""
+    if share < 1e-12:
+        return 0.0
+    return 1.0 if share > 1.0 - 1e-12 else share
+
+
+@kernel
 def _weights_in(nodes, face, p, planar, u, v, weights):
     """Weights of the corners of ``face`` at ``p``; returns how far outside p lies (0 within), or inf where undefined.
 
@@ -71,7 +79,9 @@ def _weights_in(nodes, face, p, planar, u, v, weights):
         weights[0] = (u[1] * v[2] - u[2] * v[1]) / total
         weights[1] = (u[2] * v[0] - u[0] * v[2]) / total
         weights[2] = 1.0 - weights[0] - weights[1]
-        return max(0.0, -min(weights[0], min(weights[1], weights[2])))
+        outside = max(0.0, -min(weights[0], min(weights[1], weights[2])))
+        weights[0], weights[1], weights[2] = _snapped(weights[0]), _snapped(weights[1]), _snapped(weights[2])
+        return outside
     if n != 4:
         return math.inf
     # Cheap refusal: the origin must not be beyond all corners on any side.
@@ -82,7 +92,7 @@ def _weights_in(nodes, face, p, planar, u, v, weights):
     if not converged:
         return math.inf
     outside = max(0.0, max(max(-s, s - 1.0), max(-t, t - 1.0)))
-    s, t = min(max(s, 0.0), 1.0), min(max(t, 0.0), 1.0)
+    s, t = _snapped(s), _snapped(t)
     weights[0], weights[1], weights[2], weights[3] = (1 - s) * (1 - t), s * (1 - t), s * t, (1 - s) * t
     return outside
 

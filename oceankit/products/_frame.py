@@ -8,7 +8,7 @@ import numpy as np
 from oceankit._extras import require
 from oceankit.products import _geo, _style
 
-__all__ = ["axes", "checked", "colorbar", "degrees_text", "grid", "set_view", "small_print"]
+__all__ = ["axes", "checked", "colorbar", "degree_ticks", "degrees_text", "fit", "grid", "map_size", "set_view", "small_print"]
 
 Box = tuple[float, float, float, float]
 _TALLEST = 7.0  # inches
@@ -30,20 +30,41 @@ def checked(extent: Sequence[float]) -> Box:
 
 
 def axes(box: Box, projection: Any) -> Any:
-    """Axes of a new figure that the map fills."""
+    """Axes of a new figure, to be fitted to what is drawn by :func:`fit`."""
     if isinstance(projection, str) and projection != "plain":
         raise ValueError(f"projection={projection!r} must be a cartopy.crs projection or 'plain'")
     if projection is None and box[1] - box[0] > 300.0 and box[3] - box[2] > 100.0:
         projection = require("cartopy.crs", extra="plot", purpose="global maps").Robinson(_geo.CENTRE)
-    figure = _style.plt().figure(layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.05, h_pad=0.05)
-    ax = figure.add_subplot(projection=None if isinstance(projection, str) else projection)
-    set_view(ax, box)
-    shape = _shape(ax)
-    beside, below = (0.45, 1.25) if _is_wide(ax) else (1.35, 0.75)
-    width = min(_style.PAGE_WIDTH - beside, _TALLEST / shape)
-    figure.set_size_inches(width + beside, width * shape + below)
-    return ax
+    projection = None if isinstance(projection, str) else projection
+    return _style.plt().figure(figsize=(_style.PAGE_WIDTH, _style.PAGE_WIDTH)).add_subplot(projection=projection)
+
+
+def map_size(ax: Any) -> tuple[float, float]:
+    """Width and height in inches that leave room for the labels beside the map."""
+    width = min(_style.PAGE_WIDTH - (0.5 if _is_wide(ax) else 1.3), _TALLEST / _shape(ax))
+    return width, width * _shape(ax)
+
+
+def fit(ax: Any, width: float, height: float) -> None:
+    """Give the axes this size in inches and the figure the size of all that is drawn, at most a page wide.
+
+    Layout engines see axes before their aspect is applied, and leave gaps or crop titles.
+    """
+    figure, pad = ax.figure, 0.06
+    for _ in range(2):
+        size = figure.get_size_inches()
+        ax.set_position([0.5 / size[0], 0.5 / size[1], width / size[0], height / size[1]])
+        figure.draw_without_rendering()
+        drawn = figure.get_tightbbox()
+        over = drawn.width + 2 * pad - _style.PAGE_WIDTH
+        if over <= 0.01:
+            break
+        width, height = width - over, height * (width - over) / width
+    total = np.array([drawn.width, drawn.height]) + 2 * pad
+    figure.set_size_inches(*total)
+    ax.set_position(
+        [(0.5 - drawn.x0 + pad) / total[0], (0.5 - drawn.y0 + pad) / total[1], width / total[0], height / total[1]]
+    )
 
 
 def _squeeze(box: Box) -> float:
@@ -85,14 +106,11 @@ def set_view(ax: Any, box: Box) -> None:
 
 def grid(ax: Any) -> None:
     """Thin lines with degrees at the left and at the bottom."""
-    ticker = require("matplotlib.ticker", extra="plot", purpose="maps")
     look = {"color": _style.GRID, "linewidth": 0.35, "alpha": 0.7, "zorder": 2.5}
     on = _geo.view(ax)
     if on.crs is None:
-        for axis, letters in ((ax.xaxis, "EW"), (ax.yaxis, "NS")):
-            axis.set_major_locator(ticker.MaxNLocator(nbins=7, steps=[1, 2, 3, 5, 6, 10]))
-            axis.set_major_formatter(ticker.FuncFormatter(lambda value, _, letters=letters: degrees_text(value, letters)))
-            axis.set_label_text("")
+        degree_ticks(ax.xaxis, "EW")
+        degree_ticks(ax.yaxis, "NS")
         ax.grid(visible=True, **look)
         return
     ax.spines["geo"].set_linewidth(0.6)
@@ -100,8 +118,16 @@ def grid(ax: Any) -> None:
         _global_grid(ax, on, look)
         return
     lines = ax.gridlines(draw_labels=True, x_inline=False, y_inline=False, rotate_labels=False, **look)
-    lines.top_labels, lines.right_labels = not on.straight, False
+    lines.top_labels = lines.right_labels = False
     lines.xlabel_style = lines.ylabel_style = {"size": 7.5}
+
+
+def degree_ticks(axis: Any, letters: str) -> None:
+    """Ticks at round degrees of longitude (letters ``"EW"``) or latitude (``"NS"``)."""
+    ticker = require("matplotlib.ticker", extra="plot", purpose="maps")
+    axis.set_major_locator(ticker.MaxNLocator(nbins=7, steps=[1, 2, 3, 5, 6, 10]))
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: degrees_text(value, letters)))
+    axis.set_label_text("")
 
 
 def _global_grid(ax: Any, on: _geo.View, look: dict[str, Any]) -> None:

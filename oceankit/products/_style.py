@@ -71,7 +71,9 @@ def pretty_units(units: object) -> str:
 
 def quantity(field: xr.DataArray) -> str:
     """What the field is, for a title: its long name, standard name or name."""
-    text = field.attrs.get("long_name") or field.attrs.get("standard_name") or field.name or "value"
+    text = field.attrs.get("long_name") or field.attrs.get("standard_name")
+    if not text:
+        return str(field.name or "Value")
     text = " ".join(str(text).replace("_", " ").split())
     return text[:1].upper() + text[1:]
 
@@ -133,9 +135,9 @@ def flat(field: xr.DataArray, dims: tuple[Hashable, ...], purpose: str) -> xr.Da
     return field.squeeze([d for d in field.dims if d not in dims]).transpose(*dims)
 
 
-def put_titles(ax: "Axes", title: str, subtitle: str) -> None:
-    """A bold title over a plain subtitle, both at the left edge of the axes, folded to its width."""
-    points = ax.get_position().width * ax.figure.get_size_inches()[0] * 72  # type: ignore[union-attr]
+def put_titles(ax: "Axes", title: str, subtitle: str, *, share: float = 1.0) -> None:
+    """A bold title over a plain subtitle, both at the left edge of the axes, folded to a share of its width."""
+    points = share * ax.get_position().width * ax.figure.get_size_inches()[0] * 72  # type: ignore[union-attr]
     subtitle = textwrap.fill(subtitle, max(int(points / 4.6), 20))
     title = textwrap.fill(title, max(int(points / 6.6), 20))
     if subtitle:
@@ -144,18 +146,18 @@ def put_titles(ax: "Axes", title: str, subtitle: str) -> None:
         )
     if title:
         lines = subtitle.count("\n") + 1 if subtitle else 0
-        ax.set_title(title, loc="left", fontsize=11, fontweight="bold", pad=6.0 + 12.0 * lines)
+        ax.set_title(title, loc="left", fontsize=11, fontweight="bold", y=1.0, pad=6.0 + 12.0 * lines)
 
 
-def put_stamp(ax: "Axes", text: str) -> None:
-    """A red bordered warning inside the axes that no reader misses."""
+def put_stamp(ax: "Axes", text: str, *, above: bool = False) -> None:
+    """A red bordered warning that no reader misses: inside the axes at the lower left, or above at the right."""
     ax.annotate(
         text,
-        (0, 0),
-        (6, 6),
+        (1, 1) if above else (0, 0),
+        (-2, 9) if above else (6, 6),
         xycoords="axes fraction",
         textcoords="offset points",
-        ha="left",
+        ha="right" if above else "left",
         va="bottom",
         fontsize=10,
         fontweight="bold",

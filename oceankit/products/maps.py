@@ -99,6 +99,7 @@ def plot_map(
     field, x, y, date = _prepare(field, lon, lat, "plot_map")
     if units is not None:
         field = in_units(field, units)
+    own = ax is None
     with _style.plt().rc_context(_style.RC):
         if extent is None:
             cells = _cells.cut(field, x, y)
@@ -129,6 +130,8 @@ def plot_map(
             _style.put_stamp(ax, stamp)
         if attribution:
             _frame.small_print(ax, attribution, below_bar=colorbar)
+        if own:
+            _frame.fit(ax, *_frame.map_size(ax))
     return ax
 
 

@@ -1,0 +1,469 @@
+"""Optimal interpolation: the best linear estimate from a background and observations with given covariances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+import scipy.linalg
+import xarray as xr
+
+from oceankit.assimilation import _oi_kernels as kernels
+from oceankit.fields import blocks
+from oceankit.fields.coordinates import describe
+from oceankit.fields.grid import Grid
+from oceankit.numerics import covariance as covariances
+from oceankit.numerics import neighbours, threads
+from oceankit.numerics.neighbours import Tree
+from oceankit.numerics.sphere import EARTH_RADIUS, unit_vectors
+from oceankit.observations.operators import Interp, axis_of, elapsed
+from oceankit.observations.table import ObservationError, validate
+
+__all__ = ["OptimalInterpolation"]
+
+USED, OUTSIDE, FLAGGED = 0, 1, 2
+_STATUS = {
+    "flag_values": "0 1 2",
+    "flag_meanings": "used outside_the_background rejected_by_quality_flag",
+    "long_name": "what became of the observation",
+}
+# Beyond this the dense factorisation of all observations at once would need more than 3 GB.
+_MOST_AT_ONCE = 20_000
+
+
+class OptimalInterpolation:
+    """Optimal interpolation (Gandin 1963; Daley 1991, chapter 4; Bretherton, Davis and Fandry 1976).
+
+    The analysis is ``xb + C (S + R)^-1 (y - H xb)``: C is the background covariance between analysis point and
+    observations, S that among observations, R the diagonal of the observation-error variances. Covariances are
+    ``std(a) std(b) rho(distance)``, times correlations in depth and time where those scales are given.
+
+    Parameters
+    ----------
+    background_error_std
+        Standard deviation of the background error, in the field's units: a number, a field on the background's grid,
+        or for a Dataset a mapping from variable to either.
+    length_scale
+        Daley's correlation length L, km on the sphere and coordinate units on a plane: every function falls as
+        ``1 - d^2/2L^2`` near zero distance. Distances are great circles.
+    depth_scale
+        The same for depth, in metres. Needed where the background has more than one depth.
+    time_scale
+        The same for time: a timedelta, a string such as ``"5D"``, or days. None: errors stay the same over time; each
+        observation is still compared with the background at its own time.
+    covariance
+        ``"gaspari_cohn"`` (zero beyond 3.65 L), ``"gaussian"`` ``exp(-d^2/2L^2)`` or ``"matern"`` (smoothness 3/2,
+        ``(1 + d/L) exp(-d/L)``).
+    n_nearest
+        Use the so many nearest observations at each point (nearest in scaled distance); None solves with all of them
+        at once, which is exact.
+
+    Examples
+    --------
+    >>> from oceankit.observations import table
+    >>> background = xr.DataArray(np.zeros((3, 3)), dims=("lat", "lon"), name="sla",
+    ...                           coords={"lat": [35.0, 36.0, 37.0], "lon": [121.0, 122.0, 123.0]})
+    >>> obs = table(value=[1.0], error_std=1.0, lon=[122.0], lat=[36.0])
+    >>> oi = OptimalInterpolation(background_error_std=1.0, length_scale=100.0)
+    >>> analysis, diagnostics = oi.assimilate(background, obs)
+    >>> float(analysis[1, 1]), float(diagnostics.analysis_error_variance[1, 1])
+    (0.5, 0.5)
+    """
+
+    def __init__(
+        self,
+        *,
+        background_error_std: float | xr.DataArray | Mapping[str, float | xr.DataArray],
+        length_scale: float,
+        depth_scale: float | None = None,
+        time_scale: Any = None,
+        covariance: Literal["gaspari_cohn", "gaussian", "matern"] = "gaspari_cohn",
+        n_nearest: int | None = None,
+    ) -> None:
+        if covariance not in covariances.FUNCTIONS:
+            raise ValueError(
+                f"covariance={covariance!r} is not known; choose one of {', '.join(map(repr, covariances.FUNCTIONS))}"
+            )
+        for name, scale in (("length_scale", length_scale), ("depth_scale", depth_scale)):
+            if scale is not None and not (np.isfinite(scale) and scale > 0):
+                raise ValueError(f"{name}={scale!r}; a correlation length is above zero")
+        if n_nearest is not None and (int(n_nearest) != n_nearest or n_nearest < 1):
+            raise ValueError(f"n_nearest={n_nearest!r}; it is a whole number of at least 1, or None for all")
+        self.background_error_std = background_error_std
+        self.length_scale = float(length_scale)
+        self.depth_scale = None if depth_scale is None else float(depth_scale)
+        self.time_scale = None if time_scale is None else _in_days(time_scale)
+        self.covariance = covariance
+        self.n_nearest = None if n_nearest is None else int(n_nearest)
+
+    def assimilate(
+        self,
+        background: xr.DataArray | xr.Dataset,
+        observations: xr.Dataset,
+        *,
+        hx: xr.DataArray | np.ndarray | Callable[[xr.DataArray, xr.Dataset], xr.DataArray] | None = None,
+    ) -> tuple[Any, xr.Dataset]:
+        """The analysis and its diagnostics.
+
+        Parameters
+        ----------
+        background
+            A field, or a Dataset of several (then each observation's ``variable`` says which it belongs to; they are
+            analysed one by one). Lazy fields give lazy analyses; only H(x) is computed at once.
+        observations
+            A table from :func:`oceankit.observations.table`. Flags 3, 4 and 9 are not used.
+        hx
+            The background at the observations: values along ``obs``, or a function of (field, observations). None is
+            :class:`oceankit.observations.operators.Interp`.
+
+        Returns
+        -------
+        analysis
+            Like ``background``.
+        diagnostics : Dataset
+            On the grid ``increments`` and ``analysis_error_variance``; along ``obs`` the table with ``innovation``
+            (observation minus background), ``residual`` (minus analysis) and ``status``; as numbers ``n_used``,
+            ``n_outside``, ``n_flagged``, ``innovation_mean``, ``innovation_rms``, ``residual_rms``,
+            ``innovation_chi2`` (mean of d^2 / (background + observation variance)) and, where all observations are
+            solved at once, ``reduced_chi2`` (d^T (S + R)^-1 d / n); both are near 1 where the errors stated are right.
+            For a Dataset each name ends in ``_<variable>``.
+
+        Raises
+        ------
+        ValueError
+            If no observation can be used, units differ, or the covariance is not positive definite.
+        """
+        obs = validate(observations)
+        if isinstance(background, xr.DataArray):
+            return self._one(background, obs, hx)
+        if hx is not None and not callable(hx):
+            raise ValueError("hx= for a Dataset is a function of (field, observations), or None")
+        analysis, parts = background.copy(), []
+        for name, mine in _by_variable(background, obs).items():
+            field, found = self._one(background[name], mine, hx)
+            analysis[name] = field
+            parts.append(found.rename({v: f"{v}_{name}" for v in found.variables if v not in background.coords}
+                                      | {"obs": f"obs_{name}"}))  # fmt: skip
+        return analysis, xr.merge(parts, compat="override")
+
+    def _one(self, background: xr.DataArray, obs: xr.Dataset, hx: Any) -> tuple[xr.DataArray, xr.Dataset]:
+        grid = Grid.from_dataset(background)
+        _same_units(background, obs)
+        setting = self._setting(background, grid, obs)
+        modelled = _modelled(background, obs, hx)
+        std_field, std_obs = self._background_std(background, obs)
+        status = np.where(np.isfinite(modelled) & np.isfinite(std_obs), USED, OUTSIDE)
+        if "flag" in obs.variables:
+            status = np.where(np.isin(obs["flag"].values, (3, 4, 9)), FLAGGED, status)
+        used = status == USED
+        if not used.any():
+            raise ObservationError(
+                f"none of the {used.size} observations can be used: {int((status == OUTSIDE).sum())} lie outside the "
+                f"background {grid!r} (or its valid cells, depths and times), {int((status == FLAGGED).sum())} are flagged"
+            )
+        innovation = obs["value"].values - modelled
+        mine = obs.isel(obs=np.flatnonzero(used))
+        system = self._system(setting, mine, innovation[used], std_obs[used])
+        increments, variance = blocks.pointwise(
+            _analyse, background, [*setting.positions, std_field], 2, constants={"setting": setting.bare(), "system": system}
+        )
+        at_obs = np.full(used.size, np.nan)
+        at_obs[used] = system.at_observations
+        analysis = (background + increments.astype(background.dtype)).rename(background.name)
+        analysis.attrs = dict(background.attrs)
+        found = xr.Dataset(
+            {
+                "increments": _increments(increments, background),
+                "analysis_error_variance": _variance(variance, background),
+            }
+        )
+        return analysis, found.merge(_statistics(obs, status, innovation, innovation - at_obs, std_obs, system))
+
+    # ---- the problem ----------------------------------------------------------------------------------------------
+
+    def _setting(self, background: xr.DataArray, grid: Grid, obs: xr.Dataset) -> _Setting:
+        """Scales, and the positions of the background's values that matter."""
+        if grid.planar == ("lon" in obs.variables):
+            raise ObservationError("the background and the observations must both have lon and lat, or both x and y")
+        positions = [grid.lon, grid.lat]
+        depth, time = axis_of(background, "depth", None), axis_of(background, "time", None)
+        if depth is not None and depth.size > 1 and self.depth_scale is None:
+            raise ValueError(
+                f"the background has {depth.size} values of {depth.name!r}; give OptimalInterpolation a depth_scale= in metres"
+            )
+        names = []
+        for name, axis, scale in (("depth", depth, self.depth_scale), ("time", time, self.time_scale)):
+            if axis is None or axis.size == 1 or scale is None:
+                continue
+            values = elapsed(axis.values) if name == "time" else np.abs(np.asarray(axis.values, np.float64))
+            positions.append(xr.DataArray(values, dims=axis.dims))
+            names.append(name)
+        radius = 0.0 if grid.planar else EARTH_RADIUS / 1e3 / self.length_scale
+        scales = {"depth": self.depth_scale, "time": self.time_scale}
+        return _Setting(
+            positions, tuple(names), tuple(float(scales[n] or 1.0) for n in names), radius, self.length_scale,
+            covariances.FUNCTIONS[self.covariance], self.n_nearest,
+        )  # fmt: skip
+
+    def _background_std(self, background: xr.DataArray, obs: xr.Dataset) -> tuple[xr.DataArray, np.ndarray]:
+        given = self.background_error_std
+        if isinstance(given, Mapping):
+            if background.name not in given:
+                raise ValueError(f"background_error_std has no entry for {background.name!r}; it has {list(given)}")
+            given = given[str(background.name)]
+        if isinstance(given, xr.DataArray) and given.ndim:
+            std = given.compute()
+            if bool((std <= 0).any()):
+                raise ValueError(f"background_error_std holds {float(std.min()):g}; a standard deviation is above zero")
+            strange = [d for d in std.dims if d not in background.dims]
+            if strange or any(std.sizes[d] != background.sizes[d] for d in std.dims):
+                raise ValueError(
+                    f"background_error_std has dimensions {dict(std.sizes)}, the background {dict(background.sizes)}; "
+                    "give it on the background's grid"
+                )
+            return std, np.asarray(Interp()(std, obs).values, np.float64)
+        number = float(given)  # type: ignore[arg-type]
+        if not (np.isfinite(number) and number > 0):
+            raise ValueError(f"background_error_std={number:g}; a standard deviation is above zero")
+        return xr.DataArray(number), np.full(obs.sizes["obs"], number)
+
+    def _system(self, setting: _Setting, obs: xr.Dataset, innovation: np.ndarray, std: np.ndarray) -> _System:
+        horizontal = [obs["lon"], obs["lat"]] if "lon" in obs.variables else [obs["x"], obs["y"]]
+        rest = [obs["depth"].values if n == "depth" else elapsed(obs["time"].values) for n in setting.extra]
+        at = setting.scaled(*(h.values for h in horizontal), *rest)
+        variance = obs["error_std"].values ** 2
+        if setting.n_nearest is None:
+            return _solve_all(setting, at, innovation, std, variance)
+        system = _System(at, std, innovation, variance, neighbours.build(at), None, None, np.empty(0), np.nan)
+        everywhere = np.ones(at.shape[0], bool)
+
+        def work(start: int, stop: int) -> np.ndarray:
+            return _local(setting, system, everywhere[start:stop], at[start:stop], std[start:stop])[:, 0]
+
+        return system._replace(at_observations=np.concatenate(threads.over_blocks(work, at.shape[0], block=512)))
+
+
+class _Setting(NamedTuple):
+    """What does not depend on the observations."""
+
+    positions: list[xr.DataArray]
+    extra: tuple[str, ...]
+    extra_scales: tuple[float, ...]
+    radius: float
+    length: float
+    function: int
+    n_nearest: int | None
+
+    def bare(self) -> _Setting:
+        """Without the positions, which reach each task by themselves."""
+        return self._replace(positions=[])
+
+    def scaled(self, a: np.ndarray, b: np.ndarray, *rest: np.ndarray) -> np.ndarray:
+        """Positions as rows of scaled coordinates (see the kernels)."""
+        if self.radius > 0:
+            columns = list((unit_vectors(a, b) * self.radius).T)
+        else:
+            columns = [a / self.length, b / self.length]
+        columns += [r / scale for r, scale in zip(rest, self.extra_scales, strict=True)]
+        return np.ascontiguousarray(np.stack(columns, axis=-1), np.float64)
+
+    @property
+    def n_horizontal(self) -> int:
+        return 3 if self.radius > 0 else 2
+
+
+class _System(NamedTuple):
+    """The observations' side of the problem, solved as far as it can be once."""
+
+    at: np.ndarray
+    std: np.ndarray
+    innovation: np.ndarray
+    error_variance: np.ndarray
+    tree: Tree | None
+    factor: np.ndarray | None
+    weights: np.ndarray | None
+    at_observations: np.ndarray
+    """The increment at each observation."""
+    chi2: float
+
+
+def _solve_all(setting: _Setting, at: np.ndarray, innovation: np.ndarray, std: np.ndarray, variance: np.ndarray) -> _System:
+    n = at.shape[0]
+    if n > _MOST_AT_ONCE:
+        raise ValueError(
+            f"{n} observations at once need a matrix of {8e-9 * n * n:.0f} GB; give n_nearest= (50 is usual), "
+            "or thin the observations"
+        )
+    matrix = np.empty((n, n))
+
+    def fill(start: int, stop: int) -> None:
+        kernels.correlation_matrix(
+            at[start:stop], at, setting.n_horizontal, setting.radius, setting.function, matrix[start:stop]
+        )
+
+    threads.over_blocks(fill, n, block=256)
+    matrix *= std[:, None] * std[None, :]
+    matrix[np.diag_indices(n)] += variance
+    try:
+        factor = scipy.linalg.cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
+    except scipy.linalg.LinAlgError as error:
+        raise ValueError(
+            f"the covariance of the {n} observations is not positive definite ({error}); a shorter length_scale, larger "
+            "observation errors or covariance='matern' will make it so"
+        ) from error
+    half = scipy.linalg.solve_triangular(factor, innovation, lower=True, check_finite=False)
+    weights = scipy.linalg.solve_triangular(factor, half, lower=True, trans="T", check_finite=False)
+    # The increment at the observations, S w, is d - R w: no second matrix is needed.
+    there = innovation - variance * weights
+    return _System(at, std, innovation, variance, None, factor, weights, there, float(half @ half) / n)
+
+
+def _analyse(values: np.ndarray, *arguments: np.ndarray, setting: _Setting, system: _System) -> np.ndarray:
+    """Increment and analysis-error variance at points; missing where the background is."""
+    *positions, std = arguments
+    wanted = np.isfinite(values)
+    at = setting.scaled(*positions)
+    std = np.ascontiguousarray(std, np.float64)
+    if setting.n_nearest is not None:
+        return _local(setting, system, wanted, at, std)
+    out = np.full((values.size, 2), np.nan)
+    places = np.flatnonzero(wanted)
+    at, std = at[places], std[places]
+    assert system.weights is not None and system.factor is not None
+    near = np.empty((at.shape[0], system.at.shape[0]))
+    kernels.correlation_matrix(at, system.at, setting.n_horizontal, setting.radius, setting.function, near)
+    near *= system.std
+    out[places, 0] = std * (near @ system.weights)
+    half = scipy.linalg.solve_triangular(system.factor, near.T, lower=True, overwrite_b=True, check_finite=False)
+    out[places, 1] = std**2 * (1.0 - np.einsum("ij,ij->j", half, half))
+    return out
+
+
+def _local(setting: _Setting, system: _System, wanted: np.ndarray, at: np.ndarray, std: np.ndarray) -> np.ndarray:
+    out = np.empty((at.shape[0], 2))
+    assert setting.n_nearest is not None and system.tree is not None
+    k = min(setting.n_nearest, system.at.shape[0])
+    failed = kernels.local_analysis(
+        wanted, at, std, system.at, system.std, system.innovation, system.error_variance, *system.tree, k,
+        setting.n_horizontal, setting.radius, setting.function, out,
+    )  # fmt: skip
+    if failed >= 0:
+        raise ValueError(
+            f"the covariance of the {k} observations nearest to a point is not positive definite; a shorter length_scale, "
+            "larger observation errors or covariance='matern' will make it so"
+        )
+    return out
+
+
+# ---- what goes in and comes out ---------------------------------------------------------------------------------------
+
+
+def _modelled(background: xr.DataArray, obs: xr.Dataset, hx: Any) -> np.ndarray:
+    found = Interp()(background, obs) if hx is None else hx(background, obs) if callable(hx) else hx
+    values = np.asarray(found, np.float64)
+    if values.shape != (obs.sizes["obs"],):
+        raise ValueError(f"hx has shape {values.shape}, but there are {obs.sizes['obs']} observations; give one value each")
+    return values
+
+
+def _same_units(background: xr.DataArray, obs: xr.Dataset) -> None:
+    theirs, ours = obs["value"].attrs.get("units"), background.attrs.get("units")
+    if theirs is not None and ours is not None and _unit(theirs) != _unit(ours):
+        raise ObservationError(
+            f"the observations are in {theirs!r} and the background {background.name!r} in {ours!r}; convert one of them"
+        )
+
+
+def _unit(name: str) -> str:
+    celsius = ("degc", "degreec", "degreesc", "celsius", "degreecelsius", "degreescelsius", "°c", "c")
+    plain = str(name).strip().lower().replace("_", "").replace(" ", "")
+    return "degc" if plain in celsius else "k" if plain in ("k", "kelvin") else str(name).strip()
+
+
+def _by_variable(background: xr.Dataset, obs: xr.Dataset) -> dict[Hashable, xr.Dataset]:
+    """The observations of each field, by its name or its standard name."""
+    names = [n for n, v in background.data_vars.items() if v.dtype.kind == "f" and v.ndim >= 1]
+    if "variable" not in obs.variables:
+        if len(names) == 1:
+            return {names[0]: obs}
+        raise ObservationError(
+            f"{describe(background)} has {names}, so each observation must say which it belongs to: table(..., variable=...)"
+        )
+    kinds = obs["variable"].values.astype(str)
+    out: dict[Hashable, xr.Dataset] = {}
+    known = np.zeros(kinds.size, bool)
+    for name in names:
+        mine = np.isin(kinds, [str(name), str(background[name].attrs.get("standard_name", name))])
+        known |= mine
+        if mine.any():
+            out[name] = obs.isel(obs=np.flatnonzero(mine))
+    if not known.all():
+        raise ObservationError(
+            f"observations of {sorted(set(kinds[~known]))} have no field in the background, which has {names}; "
+            "drop them or rename their variable"
+        )
+    return out
+
+
+def _title(field: xr.DataArray) -> str:
+    return str(field.attrs.get("long_name", field.attrs.get("standard_name", field.name or "the field")))
+
+
+def _increments(increments: xr.DataArray, background: xr.DataArray) -> xr.DataArray:
+    out = increments.astype(background.dtype)
+    out.attrs = {"long_name": f"analysis increment of {_title(background)}"}
+    if "units" in background.attrs:
+        out.attrs["units"] = background.attrs["units"]
+    return out
+
+
+def _variance(variance: xr.DataArray, background: xr.DataArray) -> xr.DataArray:
+    variance.attrs = {"long_name": f"analysis-error variance of {_title(background)}"}
+    if "units" in background.attrs:
+        variance.attrs["units"] = f"({background.attrs['units']})2"
+    return variance
+
+
+def _statistics(
+    obs: xr.Dataset, status: np.ndarray, innovation: np.ndarray, residual: np.ndarray, std: np.ndarray, system: _System
+) -> xr.Dataset:
+    used = status == USED
+    d, r = innovation[used], residual[used]
+    units = {k: v for k, v in obs["value"].attrs.items() if k == "units"}
+    out = obs.assign(
+        innovation=("obs", innovation, {"long_name": "observation minus background", **units}),
+        residual=("obs", residual, {"long_name": "observation minus analysis", **units}),
+        status=("obs", status.astype(np.int8), _STATUS),
+    )
+    expected = std[used] ** 2 + obs["error_std"].values[used] ** 2
+    numbers: dict[str, Any] = {
+        "n_used": int(used.sum()),
+        "n_outside": int((status == OUTSIDE).sum()),
+        "n_flagged": int((status == FLAGGED).sum()),
+        "innovation_mean": float(d.mean()),
+        "innovation_rms": float(np.sqrt((d**2).mean())),
+        "residual_rms": float(np.sqrt((r**2).mean())),
+        "innovation_chi2": float((d**2 / expected).mean()),
+    }
+    if np.isfinite(system.chi2):
+        numbers["reduced_chi2"] = system.chi2
+    return out.assign(numbers)
+
+
+def _in_days(scale: Any) -> float:
+    if isinstance(scale, int | float | np.integer | np.floating):
+        days = float(scale)
+    else:
+        try:
+            days = float(np.timedelta64(scale) / np.timedelta64(1, "D")) if not isinstance(scale, str) else _parsed(scale)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"time_scale={scale!r} is no duration ({error}); give a timedelta, '5D' or days") from None
+    if not (np.isfinite(days) and days > 0):
+        raise ValueError(f"time_scale={scale!r}; a correlation time is above zero")
+    return days
+
+
+def _parsed(text: str) -> float:
+    return float(pd.Timedelta(text) / pd.Timedelta("1D"))

@@ -1,0 +1,118 @@
+"""Observation operators: what a field would look like to the instruments, H(x)."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from oceankit.fields import coordinates
+from oceankit.fields.grid import Grid
+from oceankit.observations.table import ObservationError, validate
+from oceankit.regridding import Regridder
+
+__all__ = ["Interp", "elapsed"]
+
+
+class Interp:
+    """The field at the observations: in the horizontal by ``method``, linear in depth and time.
+
+    Parameters
+    ----------
+    method
+        ``"bilinear"`` or ``"nearest"``.
+    min_coverage
+        An observation near a coast gets a value where at least this share of its weights lies on valid cells.
+    depth, time
+        Names of the field's coordinates, where they are not found or not the ones wanted.
+
+    Examples
+    --------
+    >>> from oceankit.observations import table
+    >>> field = xr.DataArray([[0.0, 1.0], [2.0, 3.0]], dims=("lat", "lon"), coords={"lat": [0.0, 1.0], "lon": [0.0, 1.0]})
+    >>> Interp()(field, table(value=[0.0], error_std=1.0, lon=[0.5], lat=[0.5])).values.tolist()
+    [1.5]
+    """
+
+    def __init__(
+        self, method: str = "bilinear", *, min_coverage: float = 0.5, depth: str | None = None, time: str | None = None
+    ) -> None:
+        if method not in ("bilinear", "nearest"):
+            raise ValueError(f"method={method!r} is not known; choose 'bilinear' or 'nearest'")
+        self.method, self.min_coverage, self.depth, self.time = method, min_coverage, depth, time
+
+    def __call__(self, field: xr.DataArray, observations: xr.Dataset) -> xr.DataArray:
+        """Values of ``field`` along ``obs`` (and its other dimensions, such as ``member``), missing outside it.
+
+        Raises
+        ------
+        ObservationError
+            If the field has several depths or times and the observations have none, or the units of depth differ.
+        """
+        obs = validate(observations)
+        planar = "lon" not in obs.variables
+        where = Grid.points(x=obs["x"].values, y=obs["y"].values, dim="obs") if planar else Grid.points(
+            obs["lon"].values, obs["lat"].values, dim="obs"
+        )
+        regridder = Regridder(Grid.from_dataset(field), where, self.method, min_coverage=self.min_coverage)
+        there = regridder(field)
+        for kind, name in (("time", self.time), ("depth", self.depth)):
+            there = _along_axis(there, field, obs, kind, name)
+        return there.drop_vars([c for c in there.coords if c not in there.dims]).rename(field.name)
+
+
+def axis_of(field: xr.DataArray, kind: str, name: str | None) -> xr.DataArray | None:
+    """The 1-D depth or time coordinate of a field along one of its dimensions, or None."""
+    which = "vertical" if kind == "depth" else "time"
+    if name is None and not coordinates.candidates(field, which):  # type: ignore[arg-type]
+        return None
+    try:
+        axis = coordinates.find(field, which, name=name)  # type: ignore[arg-type]
+    except coordinates.CoordinateError:
+        if name is not None:
+            raise
+        return None
+    return axis if axis.ndim == 1 and axis.dims[0] in field.dims else None
+
+
+def elapsed(times: Any) -> np.ndarray:
+    """Days since 1970 as float64, of datetime64 or cftime dates."""
+    values = np.asarray(times)
+    if values.dtype.kind == "M":
+        return (values - np.datetime64("1970-01-01", "ns")) / np.timedelta64(1, "D")
+    if values.dtype.kind == "O":
+        # cftime: the date as written, on the proleptic Gregorian calendar (a 30 February has no place there).
+        try:
+            stamps = [np.datetime64(v.strftime("%Y-%m-%dT%H:%M:%S"), "ns") for v in values.ravel()]
+        except ValueError as error:
+            raise ObservationError(f"the field's dates cannot be compared with those of the observations: {error}") from None
+        return elapsed(np.array(stamps).reshape(values.shape))
+    raise ObservationError(f"times of dtype {values.dtype} were not decoded; open the file with decoded times")
+
+
+def _along_axis(there: xr.DataArray, field: xr.DataArray, obs: xr.Dataset, kind: str, name: str | None) -> xr.DataArray:
+    axis = axis_of(field, kind, name)
+    if axis is None:
+        return there
+    dim = axis.dims[0]
+    if axis.size == 1:
+        return there.isel({dim: 0}, drop=True)
+    if kind not in obs.variables:
+        raise ObservationError(
+            f"the field has {axis.size} values of {axis.name!r}, but the observations have no {kind}; give table(..., {kind}=...)"
+        )
+    positions = elapsed(axis.values) if kind == "time" else np.asarray(axis.values, np.float64)
+    at = elapsed(obs["time"].values) if kind == "time" else obs["depth"].values
+    if kind == "depth" and positions.max() <= 0 and positions.min() < 0:
+        # Heights: depth is positive down.
+        positions = -positions
+    order = np.argsort(positions)
+    places = positions[order]
+    upper = np.clip(np.searchsorted(places, at, side="right"), 1, places.size - 1)
+    share = (at - places[upper - 1]) / (places[upper] - places[upper - 1])
+    share = np.where((share < 0) | (share > 1), np.nan, share)
+    low = there.isel({dim: xr.DataArray(order[upper - 1], dims="obs")}).drop_vars(axis.name, errors="ignore")
+    high = there.isel({dim: xr.DataArray(order[upper], dims="obs")}).drop_vars(axis.name, errors="ignore")
+    weight = xr.DataArray(share, dims="obs")
+    mixed = low * (1 - weight) + high * weight
+    # A missing neighbour with no weight is no loss.
+    return xr.where(weight == 0, low, xr.where(weight == 1, high, mixed)).astype(there.dtype)

@@ -1,0 +1,24 @@
+"""What people look at: maps, time series, time-longitude diagrams and bulletins.
+
+The only room that imports matplotlib and cartopy, and it does so when a figure is first drawn
+(``pip install 'oceankit[plot]'``). Figures are made from the Datasets that other rooms return; colours, limits, labels
+and dates come from their CF attributes; coastlines come from the files of a package, and nothing is ever downloaded.
+"""
+
+from oceankit.products.bulletin import bulletin, bulletin_text
+from oceankit.products.coastlines import add_land, coast
+from oceankit.products.colours import colours_for, in_units
+from oceankit.products.maps import plot_map
+from oceankit.products.series import plot_hovmoller, plot_series
+
+__all__ = [
+    "add_land",
+    "bulletin",
+    "bulletin_text",
+    "coast",
+    "colours_for",
+    "in_units",
+    "plot_hovmoller",
+    "plot_map",
+    "plot_series",
+]
