@@ -6,6 +6,7 @@ Run: python benchmarks/anomaly_climatology.py [PATH of oisst_tasmania_1982_2016.
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,12 @@ def main(path: str) -> None:
         field = sst.astype(dtype)
         for number in (1, 2):
             with threads.limit(number):
-                t_clim, clim = best(lambda f=field: climatology(f, period=(1983, 2012)))  # type: ignore[misc]
-                t_anom, warmer = best(lambda f=field, c=clim: anomalies(f, c))  # type: ignore[misc]
-                t_spell, _ = best(lambda w=warmer: spells(w > 1, min_duration=5, max_gap=2, values=w))  # type: ignore[misc]
+                t_clim, clim = best(partial(climatology, field, period=(1983, 2012)))
+                t_anom, warmer = best(partial(anomalies, field, clim))
+                t_spell, _ = best(partial(spells, warmer > 1, min_duration=5, max_gap=2, values=warmer))
             figures = [f"{1e3 * t / pixels:.3f}" for t in (t_clim, t_anom, t_spell)]
-            print(f"{dtype}, {number} threads: climatology {figures[0]}, anomalies {figures[1]}, spells {figures[2]} ms/pixel")
+            names = ("climatology", "anomalies", "spells")
+            print(f"{dtype}, {number} threads, ms/pixel:", *map(" ".join, zip(names, figures, strict=True)), sep="  ")
 
 
 if __name__ == "__main__":

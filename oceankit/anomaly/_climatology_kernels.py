@@ -40,7 +40,7 @@ def _flip(bits: np.ndarray) -> np.ndarray:
 
 
 @helper
-def _count_below(keys, pivot):
+def _count_below(keys: np.ndarray, pivot: np.integer) -> int:
     n = 0
     for i in range(keys.size):
         n += keys[i] < pivot
@@ -48,7 +48,7 @@ def _count_below(keys, pivot):
 
 
 @helper
-def _next_above(keys, pivot, greatest):
+def _next_above(keys: np.ndarray, pivot: np.integer, greatest: np.integer) -> np.integer:
     best = greatest
     for i in range(keys.size):
         best = min(best, keys[i] if keys[i] > pivot else greatest)
@@ -56,7 +56,7 @@ def _next_above(keys, pivot, greatest):
 
 
 @helper
-def _next_below(keys, pivot, least):
+def _next_below(keys: np.ndarray, pivot: np.integer, least: np.integer) -> np.integer:
     best = least
     for i in range(keys.size):
         best = max(best, keys[i] if keys[i] < pivot else least)
@@ -64,7 +64,9 @@ def _next_below(keys, pivot, least):
 
 
 @helper
-def _neighbours(keys, k, near, greatest, least):
+def _neighbours(
+    keys: np.ndarray, k: int, near: np.integer, greatest: np.integer, least: np.integer
+) -> tuple[np.integer, np.integer]:
     """The ``k``-th and the ``k + 1``-th smallest key, walking from the key ``near`` to its neighbours."""
     value = near
     less = _count_below(keys, value)
@@ -85,7 +87,15 @@ def _neighbours(keys, k, near, greatest, least):
 
 
 @kernel
-def pooled_statistics(rows, keys, steps, slots, starts, capacity, quantile):
+def pooled_statistics(
+    rows: np.ndarray,
+    keys: np.ndarray,
+    steps: np.ndarray,
+    slots: np.ndarray,
+    starts: np.ndarray,
+    capacity: int,
+    quantile: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Mean and order statistics of each row over a sequence of pools of time steps.
 
     A pool is a buffer whose slots are overwritten from pool to pool where it changes, in any order.
@@ -155,7 +165,7 @@ def pooled_statistics(rows, keys, steps, slots, starts, capacity, quantile):
 
 
 @kernel
-def moving_average(rows, width):
+def moving_average(rows: np.ndarray, width: int) -> np.ndarray:
     """Centred moving average of odd ``width`` along periodic (n, days) rows; NaN spreads over the width."""
     n = rows.shape[1]
     half = width // 2

@@ -8,7 +8,7 @@ __all__ = ["count_spells", "fill_spells", "measure_spells"]
 
 
 @helper
-def _scan(row, min_duration, max_gap, start, end):
+def _scan(row: np.ndarray, min_duration: int, max_gap: int, start: np.ndarray, end: np.ndarray) -> int:
     """Number of spells in ``row``; writes their first and last step while ``start`` and ``end`` have room.
 
     A run shorter than ``min_duration`` is no spell, and is not counted when gaps are joined either.
@@ -35,7 +35,7 @@ def _scan(row, min_duration, max_gap, start, end):
 
 
 @kernel
-def count_spells(rows, min_duration, max_gap):
+def count_spells(rows: np.ndarray, min_duration: int, max_gap: int) -> np.ndarray:
     """Number of spells in each of the (n, steps) boolean ``rows``; (n,) int64."""
     counts = np.empty(rows.shape[0], np.int64)
     nowhere = np.empty(0, np.int64)
@@ -45,7 +45,9 @@ def count_spells(rows, min_duration, max_gap):
 
 
 @kernel
-def fill_spells(rows, min_duration, max_gap, counts):
+def fill_spells(
+    rows: np.ndarray, min_duration: int, max_gap: int, counts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Row, first and last step of each spell, by row and time: three (events,) int64 arrays.
 
     ``counts`` is that of :func:`count_spells` with the same options.
@@ -63,7 +65,9 @@ def fill_spells(rows, min_duration, max_gap, counts):
 
 
 @kernel
-def measure_spells(values, row, start, end, sign):
+def measure_spells(
+    values: np.ndarray, row: np.ndarray, start: np.ndarray, end: np.ndarray, sign: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Extreme, its step, mean and sum of (n, steps) ``values`` over each spell; NaN values do not count.
 
     ``sign`` is 1 where the extreme is the maximum, -1 where it is the minimum; the first of equal ones is taken.

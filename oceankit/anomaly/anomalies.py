@@ -177,7 +177,11 @@ def _require_same_cells(field: xr.DataArray, mean: xr.DataArray, by: str, dim: H
                 f"{describe(field)} has {field.sizes[d]} cells along {d!r}, its climatology {mean.sizes[d]}: "
                 "select the same region of both, or regrid the field before the climatology is made"
             )
-    places = {n for kind in ("longitude", "latitude", "vertical") for n in coordinates.candidates(field, kind)}  # type: ignore[arg-type]
+    places = {
+        *coordinates.candidates(field, "longitude"),
+        *coordinates.candidates(field, "latitude"),
+        *coordinates.candidates(field, "vertical"),
+    }
     for name, theirs in mean.coords.items():
         if name == by or name not in field.coords or not (name in places or set(theirs.dims) & set(cells)):
             continue

@@ -34,9 +34,12 @@ def encoded(ds: xr.Dataset, form: Literal["netcdf", "zarr"]) -> xr.Dataset:
         encoding: dict[str, Any] = {}
         family = [variable, *(ds.variables[n] for n in _family(ds, name, bounds))]
         if is_time(variable) or variable.dtype.kind == "M":
-            encoding |= _time_encoding(variable, family)
+            tick = max((_tick(v) for v in family), key=list(_TICKS).index)
+            ds[name] = variable = _counted_in(tick, variable)
+            encoding |= _time_encoding(variable, tick)
         elif variable.dtype.kind == "m":
-            encoding |= {"units": "nanoseconds", "dtype": "int64", "_FillValue": _NO_DATE}
+            unit = _TICKS[np.datetime_data(variable.dtype)[0]]
+            encoding |= {"units": unit, "dtype": "int64", "_FillValue": _NO_DATE}
         elif variable.dtype.kind == "f" and "_FillValue" not in variable.attrs:
             plain = name in ds.coords or name in bounds
             encoding["_FillValue"] = None if plain else variable.dtype.type(np.nan)
@@ -80,9 +83,14 @@ def _check_attrs(owner: str, attrs: dict[Any, Any]) -> None:
             )
 
 
-def _time_encoding(variable: xr.Variable, family: list[xr.Variable]) -> dict[str, Any]:
-    order = list(_TICKS)
-    tick = max((_tick(v) for v in family), key=order.index)
+def _counted_in(tick: str, variable: xr.Variable) -> xr.Variable:
+    """``variable`` fit to be counted in ``tick``: in a finer unit than its own xarray loses the dates beside a NaT."""
+    if variable.dtype.kind == "M" and variable.dtype < np.dtype(f"M8[{tick}]"):
+        return variable.astype(f"M8[{tick}]")
+    return variable
+
+
+def _time_encoding(variable: xr.Variable, tick: str) -> dict[str, Any]:
     calendar = "proleptic_gregorian"
     if variable.dtype.kind == "O":
         calendar = variable.values.flat[0].calendar

@@ -154,7 +154,7 @@ class Grid:
             raise GridError(
                 f"{lon.name!r} has {lon.ndim} dimensions, {lon.dims}; a grid has 1 or 2: select one of the others first"
             )
-        grid._refuse_data_without_place(ds)
+        grid._refuse_data_without_place(ds, {lon.name, lat.name, *(b.name for b in found or ())})
         return grid
 
     @classmethod
@@ -348,8 +348,13 @@ class Grid:
         missing = int((~np.isfinite(self._flat_centres()).all(axis=1)).sum())
         out: dict[str, int | str] = {"kind": self.kind, "cells": self.size, "without_place": missing}
         out["masked"] = 0 if self.mask is None else int((~self.mask.values).sum())
-        if self.has_cells:
+        if not self.has_cells:
+            return out
+        try:
             status = self._oriented[1]
+        except GridError as error:
+            out["corners"] = f"none: {error}"
+        else:
             out["corners"] = "given" if self._bounds is not None or self.kind == "mesh" else "derived"
             for name, code in (
                 ("clockwise", sphere.FLIPPED), ("bow_ties", sphere.BOW_TIE),
@@ -437,9 +442,11 @@ class Grid:
             nodes, faces = _lattice_or_loose(*(v.values for v in self.corners.data_vars.values()), self.planar)
         status, convex = sphere.orient(nodes, faces, self.planar)
         none = (status == sphere.BOW_TIE) | (status == sphere.ZERO_AREA) | (status == sphere.INCOMPLETE)
-        if self._bounds is None and self.kind == "curvilinear" and none.mean() > 0.05 + (~self.used()).mean():
+        twisted = (status == sphere.BOW_TIE) | (status == sphere.ZERO_AREA)
+        # A few are usual (a degenerate seam, a block of land without coordinates); many mean that these are no neighbours.
+        if self._bounds is None and self.kind == "curvilinear" and twisted.sum() > 0.2 * (status != sphere.INCOMPLETE).sum():
             raise GridError(
-                f"{int(none.sum())} of {none.size} cells derived from the centres {self.lon.name!r} and {self.lat.name!r} cross "
+                f"{int(twisted.sum())} of {none.size} cells derived from the centres {self.lon.name!r} and {self.lat.name!r} cross "
                 "themselves or have no area: the centres do not form a grid of neighbours; give the corners with bounds="
             )
         faces[none] = -1
@@ -515,7 +522,7 @@ class Grid:
             raise GridError(f"the mask {mask.name!r} leaves no cell at all; True or nonzero means that a cell takes part")
         return xr.DataArray(on, dims=self.dims, name="mask", attrs={"long_name": "cell takes part"})
 
-    def _refuse_data_without_place(self, ds: xr.Dataset) -> None:
+    def _refuse_data_without_place(self, ds: xr.Dataset, aside: set[Hashable]) -> None:
         """Cells without coordinates or corners are usual over land; data in them would be lost without a word."""
         if self.kind != "curvilinear":
             return
@@ -529,8 +536,6 @@ class Grid:
             return
         if self.mask is not None:
             without = without & self.mask.values
-        corners = find_bounds(ds, self.lon, self.lat, None) or ()
-        aside = {self.lon.name, self.lat.name, *(c.name for c in corners)}
         for name, variable in ds.data_vars.items():
             if name in aside or not set(self.dims) <= set(variable.dims) or variable.dtype.kind != "f":
                 continue
@@ -552,8 +557,7 @@ def _refuse_trajectories(ds: xr.Dataset, lon: xr.DataArray) -> None:
     """Two-dimensional positions of platforms (CF discrete sampling geometries) are no grid."""
     feature = str(ds.attrs.get("featureType", "")).lower()
     roles = [n for n, v in ds.variables.items() if v.attrs.get("cf_role") in ("trajectory_id", "timeseries_id", "profile_id")]
-    times = [n for n in coordinates.candidates(ds, "time") if ds[n].dims == lon.dims or (ds[n].ndim == 1 and ds[n].size > 1)]
-    moving = [n for n in times if ds[n].dims == lon.dims or ds[n].dims[0] in lon.dims]
+    moving = [n for n in coordinates.candidates(ds, "time") if n in lon.dims and ds.sizes[n] > 1]
     if feature in ("trajectory", "timeseries", "profile", "trajectoryprofile", "point") or roles or moving:
         sign = f"featureType {feature!r}" if feature else f"the variable {(roles or moving)[0]!r}"
         raise GridError(

@@ -32,10 +32,7 @@ def write_region(ds: xr.Dataset, path: str | os.PathLike[str], region: Region) -
     coder = xr.coders.CFTimedeltaCoder(decode_via_units=False)
     with xr.open_dataset(place, engine="zarr", chunks=None, consolidated=False, decode_timedelta=coder) as store:
         spans = _spans(ds, store, region, given)
-        fields = _fields(ds, store, spans, given)
-        arrays = zarr.open_group(place, mode="r")
-        for name, variable in fields.variables.items():
-            fields[name] = _aligned(variable, arrays[str(name)], spans, name)
+        fields = _fields(ds, store, zarr.open_group(place, mode="r"), spans, given)
     unsealed(place)
     slices = {str(d): spans[d] for d in fields.dims}
     fields.to_zarr(place, mode="r+", consolidated=False, write_empty_chunks=True, region=slices)
@@ -78,8 +75,8 @@ def _found(ds: xr.Dataset, store: xr.Dataset, dim: Hashable, path: str) -> slice
     return slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0, 0)
 
 
-def _fields(ds: xr.Dataset, store: xr.Dataset, spans: Mapping[Hashable, slice], path: str) -> xr.Dataset:
-    """What is to be written; the rest must be in the store already, equal."""
+def _fields(ds: xr.Dataset, store: xr.Dataset, arrays: Any, spans: Mapping[Hashable, slice], path: str) -> xr.Dataset:
+    """What is to be written, in the chunks of the store; the rest must be there already, equal."""
     partial = {d for d, s in spans.items() if s != slice(0, store.sizes[d])}
     written: dict[Hashable, xr.Variable] = {}
     for name, variable in ds.variables.items():
@@ -96,30 +93,42 @@ def _fields(ds: xr.Dataset, store: xr.Dataset, spans: Mapping[Hashable, slice], 
             raise StoreError(
                 f"{name!r} has the type {variable.dtype}, but {there.dtype} in {path!r}; convert it with .astype"
             )
-        if name in ds.data_vars and variable.dims and (not partial or partial & set(variable.dims)):
-            written[name] = variable
-        elif not xr.DataArray(there.isel({d: spans[d] for d in there.dims})).equals(xr.DataArray(variable)):
+        partly = partial & set(variable.dims)
+        owned = name in ds.data_vars and bool(variable.dims) and (bool(partly) or not partial)
+        cut = _cut(variable, arrays[str(name)], spans, name) if owned else ""
+        if owned and not cut:
+            written[name] = (
+                variable if variable.chunks is None else variable.chunk(_chunks(variable, arrays[str(name)]))
+            )
+            continue
+        # What belongs to other regions, too, is not written again: it must be there, equal.
+        shared = not owned or partly < partial
+        if not (shared and xr.DataArray(there.isel({d: spans[d] for d in there.dims})).equals(xr.DataArray(variable))):
             raise StoreError(
-                f"{name!r} differs from what {path!r} holds there, so the data belong elsewhere or to another product; "
-                "correct the region, or lay the store out with these values"
+                cut
+                or f"{name!r} differs from what {path!r} holds there, so the data belong elsewhere or to another "
+                "product; correct the region, or lay the store out with these values"
             )
     if not written:
         raise StoreError(f"the data have no variable along the region {dict(spans)}; there is nothing to write")
     return xr.Dataset(written).drop_encoding()
 
 
-def _aligned(variable: xr.Variable, array: Any, spans: Mapping[Hashable, slice], name: Hashable) -> xr.Variable:
-    """``variable`` in the chunks of the stored array, which no two writers may share."""
-    chunks = dict(zip(variable.dims, array.shards or array.chunks, strict=True))
-    for dim, total in zip(variable.dims, array.shape, strict=True):
-        span, chunk = spans[dim], chunks[dim]
+def _chunks(variable: xr.Variable, array: Any) -> dict[Hashable, int]:
+    return dict(zip(variable.dims, array.shards or array.chunks, strict=True))
+
+
+def _cut(variable: xr.Variable, array: Any, spans: Mapping[Hashable, slice], name: Hashable) -> str:
+    """How the region cuts through chunks of the stored array, which no two writers may share; empty if it does not."""
+    for (dim, chunk), total in zip(_chunks(variable, array).items(), array.shape, strict=True):
+        span = spans[dim]
         if span.start % chunk or (span.stop % chunk and span.stop != total):
             low, high = span.start // chunk * chunk, min(-(-span.stop // chunk) * chunk, total)
-            raise StoreError(
+            return (
                 f"the region {dim}={span.start}:{span.stop} cuts chunks of {name!r}, which are {chunk} long; two "
                 f"writers might meet in one: write {low}:{high}, or lay the store out with other chunks"
             )
-    return variable.chunk(chunks) if variable.chunks is not None else variable
+    return ""
 
 
 def _kind(variable: xr.Variable) -> str:

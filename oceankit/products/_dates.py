@@ -3,6 +3,7 @@
 from collections.abc import Hashable
 from typing import Any
 
+import cftime
 import numpy as np
 import xarray as xr
 
@@ -47,7 +48,6 @@ def numbers(times: Any, like: xr.DataArray) -> np.ndarray:
         if like.dtype.kind != "M":
             raise ValueError(f"dates such as {values[0]} are not in the calendar {_calendar(like)!r} of {like.name!r}")
         return values.astype("datetime64[us]").astype(np.int64) / 86_400e6
-    cftime = require("cftime", extra="plot", purpose="dates of other calendars")
     mine = {getattr(v, "calendar", None) for v in values}
     if mine != {_calendar(like)}:
         raise ValueError(f"dates such as {values[0]} are not in the calendar {_calendar(like)!r} of {like.name!r}")
@@ -73,7 +73,6 @@ def dress(axis: Any, time: xr.DataArray) -> None:
         axis.set_major_formatter(dates.ConciseDateFormatter(locator, show_offset=True))
         axis.set_label_text("")
         return
-    cftime = require("cftime", extra="plot", purpose="dates of other calendars")
     first, last = time.values[[0, -1]]
     months = (last.year - first.year) * 12 + last.month - first.month
     step = next(s for s in (1, 2, 3, 6, 12, 24, 60, 120, 240, 600, 1200, 10**9) if months <= 9 * s)

@@ -110,7 +110,8 @@ def grid(ax: Any) -> None:
     on = _geo.view(ax)
     if on.crs is None:
         degree_ticks(ax.xaxis, "EW")
-        degree_ticks(ax.yaxis, "NS")
+        # A low map has no room for seven labels.
+        degree_ticks(ax.yaxis, "NS", most=int(np.clip(_shape(ax) * 30.0, 1, 7)))
         ax.grid(visible=True, **look)
         return
     ax.spines["geo"].set_linewidth(0.6)
@@ -122,10 +123,10 @@ def grid(ax: Any) -> None:
     lines.xlabel_style = lines.ylabel_style = {"size": 7.5}
 
 
-def degree_ticks(axis: Any, letters: str) -> None:
-    """Ticks at round degrees of longitude (letters ``"EW"``) or latitude (``"NS"``)."""
+def degree_ticks(axis: Any, letters: str, *, most: int = 7) -> None:
+    """At most so many ticks at round degrees of longitude (letters ``"EW"``) or latitude (``"NS"``)."""
     ticker = require("matplotlib.ticker", extra="plot", purpose="maps")
-    axis.set_major_locator(ticker.MaxNLocator(nbins=7, steps=[1, 2, 3, 5, 6, 10]))
+    axis.set_major_locator(ticker.MaxNLocator(nbins=most, steps=[1, 2, 3, 5, 6, 10]))
     axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: degrees_text(value, letters)))
     axis.set_label_text("")
 
@@ -184,9 +185,17 @@ def colorbar(ax: Any, artist: Any, label: str, extend: str) -> Any:
 
     cax = ax.inset_axes([0, 0, 0.1, 0.1])
     cax.set_axes_locator(place)
+    ticks: dict[str, Any] = {}
+    if type(artist.norm).__name__ == "LogNorm":
+        ticker = require("matplotlib.ticker", extra="plot", purpose="maps")
+        ticks = {
+            "ticks": ticker.LogLocator(subs=(1, 2, 5)),
+            "format": ticker.FuncFormatter(lambda value, _: f"{value:g}"),
+        }
     bar = ax.figure.colorbar(
-        artist, cax=cax, orientation="horizontal" if wide else "vertical", extend=extend, extendfrac=0.03
+        artist, cax=cax, orientation="horizontal" if wide else "vertical", extend=extend, extendfrac=0.03, **ticks
     )
+    bar.minorticks_off()
     bar.set_label(label)
     bar.outline.set_linewidth(0.5)
     bar.ax.tick_params(width=0.5, length=3)

@@ -71,7 +71,9 @@ def arc(lon: np.ndarray) -> tuple[float, float]:
 
 def seam_of(projection: Any) -> float:
     """The longitude opposite the centre of a cartopy projection."""
-    return float(projection.proj4_params.get("lon_0", 0.0)) - 180.0
+    # PlateCarree moves the prime meridian instead of the centre.
+    parameters = projection.proj4_params
+    return float(parameters.get("lon_0", 0.0)) + float(parameters.get("pm", 0.0)) - 180.0
 
 
 def view(ax: "Axes") -> View:

@@ -16,6 +16,8 @@ import numpy as np
 import xarray as xr
 
 from oceankit._version import __version__
+from oceankit.fields.coordinates import candidates
+from oceankit.products._frame import degrees_text
 from oceankit.products._style import date_text, pretty_units
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ __all__ = ["bulletin", "bulletin_text"]
 
 _MOST_EVENTS = 8
 _PAGE = 271.0  # mm, inside the margins of A4
+_WIDTH = 178.0  # mm
 _FIGURES = 60.0  # mm, the least that figures are given
 _KINDS = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".svg": "image/svg+xml"}
 # variable, heading; in this order, those that are there
@@ -64,12 +67,12 @@ def bulletin(
         What it is about, and the one sentence that matters.
     figures
         Pairs of a matplotlib figure, or a PNG, JPEG or SVG file, and its caption. They share the room that the text
-        leaves: side by side where they are two upright ones.
+        leaves, side by side or one under the other, whichever shows them larger.
     facts
         Key numbers: name and value, printed as given.
     events
         Dataset along ``event``: ``start``, ``end`` and, where they are there, ``duration``, ``intensity_max``,
-        ``intensity_mean``, ``category``. The eight strongest (longest, where there is no intensity) are listed, in
+        ``intensity_mean``, ``category`` and the longitude and latitude of each. The eight strongest (longest, where there is no intensity) are listed, in
         order of start, and the others counted.
     method, sources
         How it was made, and from which data.
@@ -95,9 +98,9 @@ def bulletin(
     """
     parts = _parts(title, headline, facts, events, method, sources, stamp, centre, issued, valid, inputs)
     images = [_image(figure, str(caption)) for figure, caption in figures]
-    _check_room(parts, [caption for *_, caption in images])
+    room = _check_room(parts, [caption for *_, caption in images])
     path = Path(path)
-    _write(path, _page(parts, images))
+    _write(path, _page(parts, images, room))
     return path
 
 
@@ -197,13 +200,21 @@ def _table(events: xr.Dataset) -> tuple[list[str], list[list[str]], str]:
     columns = [(name, heading) for name, heading in _COLUMNS if name in events]
     head = [heading + _unit(events[name]) for name, heading in columns]
     body = [[_cell(events[name].values[k], name) for name, _ in columns] for k in shown]
+    places = [(n, letters) for kind, letters in (("latitude", "NS"), ("longitude", "EW")) for n in candidates(events, kind)[:1]]
+    if places:
+        head.append("Place")
+        for row, k in zip(body, shown, strict=True):
+            row.append(" ".join(degrees_text(round(float(events[n].values[k]), 2), letters) for n, letters in places))
     left = size - len(shown)
     chosen = {"intensity_max": "strongest", "duration": "longest", None: "first"}[rank]
     return head, body, f"The {len(shown)} {chosen} of {size} events; {left} more are not listed." if left else ""
 
 
 def _unit(variable: xr.DataArray) -> str:
-    unit = "days" if variable.name == "duration" else pretty_units(variable.attrs.get("units"))
+    unit = pretty_units(variable.attrs.get("units"))
+    if variable.name == "duration":
+        # oceankit.anomaly counts time steps, with units "1": months where the data are monthly.
+        unit = "days" if variable.dtype.kind == "m" else "steps" if variable.attrs.get("units") == "1" else unit
     return f" ({unit})" if unit and variable.name not in ("start", "end", "category") else ""
 
 
@@ -251,8 +262,8 @@ def _lines(text: str, per_line: int) -> int:
     return max(1, -(-_columns(text) // per_line)) if text else 0
 
 
-def _check_room(parts: dict[str, Any], captions: list[str]) -> None:
-    """Refuse what does not fit the page: a printed bulletin is never cut off. Millimetres, on the safe side."""
+def _check_room(parts: dict[str, Any], captions: list[str]) -> float:
+    """Millimetres that the texts leave to the figures; what does not fit is refused, a page is never cut off."""
     rows = parts["events"][1] if parts["events"] else []
     need = {
         "title": 9.0 * _lines(parts["title"], 48) + 4.5 * _lines(parts["dates"], 105) + 4,
@@ -274,6 +285,15 @@ def _check_room(parts: dict[str, Any], captions: list[str]) -> None:
             f"the bulletin does not fit one A4 page: its texts take {total:.0f} mm and {room:.0f} mm are left beside the "
             f"figures ({listing}); shorten the longest"
         )
+    return _PAGE - total
+
+
+def _arranged(shapes: list[float], room: float) -> str:
+    """CSS classes of figures (height over width): side by side where that shows them larger, loose where room is left."""
+    across = _WIDTH / len(shapes) - 4.0
+    beside = len(shapes) > 1 and min(across, room / max(shapes)) > min(_WIDTH, room / sum(shapes))
+    high = across * max(shapes) if beside else _WIDTH * sum(shapes) + 4.0 * len(shapes)
+    return "figures" + " beside" * beside + " loose" * (high < 0.95 * room)
 
 
 _CSS = """
@@ -296,9 +316,11 @@ h2 { font-size: 9.5pt; text-transform: uppercase; letter-spacing: 0.05em; color:
 .facts dt { color: #4a4a4a; max-width: 50% } .facts dd { margin: 0; font-weight: 600; text-align: right; max-width: 50% }
 .figures { flex: 1 1 0; min-height: 0; display: flex; gap: 4mm; flex-direction: column }
 .figures.beside { flex-direction: row }
+.figures.loose { flex: none } .figures.loose img { width: 100%; height: auto }
+.figures.loose:not(.beside) figure { flex: none !important }
 figure { margin: 0; min-height: 0; min-width: 0; display: flex; flex-direction: column; align-items: center }
 figure img { flex: 0 1 auto; min-height: 0; max-width: 100%; max-height: 100%; object-fit: contain }
-figcaption { flex: none; align-self: stretch; font-size: 8.5pt; color: #333; padding-top: 1mm }
+figcaption { flex: none; align-self: stretch; text-align: center; font-size: 8.5pt; color: #333; padding-top: 1mm }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
 th { text-align: left; font-weight: 600; color: #4a4a4a; border-bottom: 0.3mm solid #1f3b57 }
 td { border-bottom: 0.2mm solid #dcdcdc } th, td { padding: 0.45mm 2mm 0.45mm 0; white-space: nowrap }
@@ -309,8 +331,10 @@ footer { border-top: 0.2mm solid #9a9a9a; padding-top: 1.2mm; font-size: 7.5pt; 
 """
 
 
-def _page(parts: dict[str, Any], images: list[tuple[str, float, str]]) -> str:
-    e = html.escape
+def _page(parts: dict[str, Any], images: list[tuple[str, float, str]], room: float) -> str:
+    def e(text: str) -> str:
+        return html.escape(text).replace(" °", "\u00a0°")
+
     body = [f'<header><h1>{e(parts["title"])}</h1><div class="dates">{e(parts["dates"])}</div></header>']
     if parts["stamp"]:
         body.append(f'<div class="stamp" role="alert">{e(parts["stamp"])}</div>')
@@ -319,14 +343,15 @@ def _page(parts: dict[str, Any], images: list[tuple[str, float, str]]) -> str:
         rows = "".join(f"<div><dt>{e(name)}</dt><dd>{e(value)}</dd></div>" for name, value in parts["facts"])
         body.append(f'<section><h2>Key numbers</h2><dl class="facts">{rows}</dl></section>')
     if images:
-        beside = " beside" if len(images) == 2 and min(shape for _, shape, _ in images) > 0.75 else ""
-        total = sum(shape for _, shape, _ in images)
+        # One under the other they share the height by their shapes, side by side the width alike.
+        arranged = _arranged([shape for _, shape, _ in images], room)
+        shares = [1.0 if "beside" in arranged else shape / sum(i[1] for i in images) for _, shape, _ in images]
         cells = "".join(
-            f'<figure style="flex: {1 if beside else shape / total:.3f} 1 0"><img src="{uri}" alt="{e(caption)}">'
+            f'<figure style="flex: {share:.3f} 1 0"><img src="{uri}" alt="{e(caption)}">'
             f"<figcaption>{e(caption)}</figcaption></figure>"
-            for uri, shape, caption in images
+            for (uri, _, caption), share in zip(images, shares, strict=True)
         )
-        body.append(f'<section class="figures{beside}">{cells}</section>')
+        body.append(f'<section class="{arranged}">{cells}</section>')
     if parts["events"]:
         head, rows, more = parts["events"]
         lines = "".join(f"<tr>{''.join(f'<td>{e(cell)}</td>' for cell in row)}</tr>" for row in rows)

@@ -131,7 +131,7 @@ def _at(values: xr.DataArray | float, when: xr.DataArray, series: xr.DataArray, 
         found = found.sel(dayofyear=_dates.day_of_year(when, found.sizes["dayofyear"]))
     elif found.dims == ("month",):
         found = found.sel(month=when.dt.month.values)
-    elif found.dims != when.dims or not np.array_equal(found[when.name].values, when.values):
+    elif found.dims != when.dims or when.name not in found.coords or not np.array_equal(found[when.name], when):
         raise ValueError(
             f"{what} has dimensions {dict(values.sizes)} and must be a number, lie along 'dayofyear' or 'month', or at the "
             f"very times of {describe(series)}; select or reindex it first"

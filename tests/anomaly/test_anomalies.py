@@ -27,7 +27,8 @@ def by_hand(field: xr.DataArray, clim: xr.Dataset) -> np.ndarray:
 def test_by_hand(cube, by, dims):
     clim = climatology(cube, period=PERIOD, by=by)
     found = anomalies(cube.transpose(*dims), clim)
-    assert found.dims == dims and found.dtype == np.float32
+    assert found.dims == dims
+    assert found.dtype == np.float32
     np.testing.assert_array_equal(found.transpose("time", "lat", "lon"), by_hand(cube, clim).astype("float32"))
 
 
@@ -84,7 +85,8 @@ def test_what_the_result_says(cube):
     cube.attrs |= {"standard_name": "surface_temperature", "long_name": "SST", "valid_max": 40.0}
     cube.encoding["scale_factor"] = 0.01
     found = anomalies(cube, climatology(cube, period=PERIOD))
-    assert found.name == "sst_anomaly" and found.encoding == {}
+    assert found.name == "sst_anomaly"
+    assert found.encoding == {}
     assert found.attrs == {
         "units": "degree_C", "units_metadata": "temperature: difference", "long_name": "SST anomaly",
         "standard_name": "surface_temperature_anomaly",
@@ -93,7 +95,8 @@ def test_what_the_result_says(cube):
     xr.testing.assert_identical(found.coords.to_dataset(), cube.coords.to_dataset())
     cube.attrs = {"standard_name": "sea_surface_height_above_geoid", "units": "m"}
     found = anomalies(cube, climatology(cube, period=PERIOD))
-    assert "standard_name" not in found.attrs and "units_metadata" not in found.attrs
+    assert "standard_name" not in found.attrs
+    assert "units_metadata" not in found.attrs
     assert found.attrs["long_name"] == "sst anomaly"
 
 

@@ -14,8 +14,10 @@ def test_monthly_anomalies_average_to_nothing(ostia):
     assert dict(clim["mean"].sizes) == {"month": 12, "latitude": 18, "longitude": 432}
     sst = ostia["surface_temperature"]
     found = anomalies(sst, clim)
-    assert found.dtype == np.float32 and found.attrs["standard_name"] == "surface_temperature_anomaly"
-    assert found.isnull().equals(sst.isnull()) and found.isnull().any()
+    assert found.dtype == np.float32
+    assert found.attrs["standard_name"] == "surface_temperature_anomaly"
+    assert found.isnull().equals(sst.isnull())
+    assert found.isnull().any()
     exact = anomalies(sst.astype("float64"), clim)
     assert float(abs(exact.groupby("time.month").mean()).max()) < 1e-12
     assert float(abs(found.astype(float) - exact).max()) < 1e-6
@@ -34,7 +36,8 @@ def test_el_nino_and_la_nina(ostia):
     warm = spells(box > 0.5, min_duration=5, values=box)
     assert warm["start"].dt.strftime("%Y-%m").values.tolist() == ["2006-09", "2009-06"]
     el_nino = warm.isel(event=1)
-    assert str(el_nino["end"].values)[:7] == "2010-04" and el_nino["duration"] == 11
+    assert str(el_nino["end"].values)[:7] == "2010-04"
+    assert el_nino["duration"] == 11
     assert str(el_nino["peak"].values)[:7] == "2010-01"
     assert el_nino["intensity_max"].item() == pytest.approx(1.7, abs=0.1)
     cold = spells(box < -0.5, min_duration=5, values=box, cold=True)

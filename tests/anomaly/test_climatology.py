@@ -83,7 +83,8 @@ def test_360_day_has_its_own_axis(make_daily):
     np.testing.assert_allclose(clim["mean"], mean, rtol=0, atol=1e-12)
     np.testing.assert_allclose(clim["threshold"], threshold, rtol=0, atol=1e-12)
     xr.testing.assert_identical(clim, climatology(sst, period=PERIOD).assign_attrs(period=clim.attrs["period"]))
-    assert clim.sizes["dayofyear"] == 360 and "360-day" in clim["dayofyear"].attrs["long_name"]
+    assert clim.sizes["dayofyear"] == 360
+    assert "360-day" in clim["dayofyear"].attrs["long_name"]
 
 
 def test_all_leap_pools_29_february(make_daily):
@@ -126,10 +127,12 @@ def test_weekly_and_six_hourly_steps(make_daily):
 
 def test_missing_data(cube):
     clim = climatology(cube, period=(2001, 2008))
-    assert clim["mean"].isel(lat=1, lon=2).isnull().all() and clim["threshold"].isel(lat=1, lon=2).isnull().all()
+    assert clim["mean"].isel(lat=1, lon=2).isnull().all()
+    assert clim["threshold"].isel(lat=1, lon=2).isnull().all()
     few = climatology(cube, period=(2001, 2008), smooth=None)["mean"].isel(lat=0, lon=1)
     # Values end on 19 July 2001: the window reaches five days further.
-    assert few[:205].notnull().all() and few[206:360].isnull().all()
+    assert few[:205].notnull().all()
+    assert few[206:360].isnull().all()
     # The average does not fill: it is missing within half its width of a missing day.
     smoothed = clim["mean"].isel(lat=0, lon=1)
     expected = few.pad(dayofyear=15, mode="wrap").rolling(dayofyear=31).mean()[30:]
@@ -174,7 +177,8 @@ def test_chunks_and_threads_change_no_bit(cube, by, chunks):
     with threads.limit(2):
         xr.testing.assert_identical(climatology(cube, period=PERIOD, by=by), expected)
     lazy = climatology(cube.chunk(chunks), period=PERIOD, by=by)
-    assert lazy["mean"].chunks and lazy["threshold"].chunks
+    assert lazy["mean"].chunks
+    assert lazy["threshold"].chunks
     for workers in (1, 2):
         xr.testing.assert_identical(lazy.compute(scheduler="threads", num_workers=workers), expected)
 

@@ -77,7 +77,8 @@ def test_measures(function, sign):
         assert extreme[event] == inside[best(inside)]
         assert mean[event] == pytest.approx(np.nanmean(inside), rel=1e-14)
         assert total[event] == pytest.approx(np.nansum(inside), rel=1e-14)
-    assert peak[2] == -1 and np.isnan([extreme[2], mean[2], total[2]]).all()
+    assert peak[2] == -1
+    assert np.isnan([extreme[2], mean[2], total[2]]).all()
     assert peak[3] == 3  # the first of equals
 
 
@@ -91,9 +92,11 @@ def test_what_is_in_the_result():
     events = spells(warm > 0, min_duration=2, max_gap=0, values=warm)
     assert dict(events.sizes) == {"event": 3}
     assert events["cell"].values.tolist() == [0, 2, 3]
-    assert events["lat"].values.tolist() == [-1.0, 1.0, 1.0] and events["lat"].attrs == lat[2]
+    assert events["lat"].values.tolist() == [-1.0, 1.0, 1.0]
+    assert events["lat"].attrs == lat[2]
     assert events["lon"].values.tolist() == [0, 0, 1]  # a dimension without coordinate: its positions
-    assert events["area"].values.tolist() == [1.0, 3.0, 4.0] and events["depth"] == 0.5
+    assert events["area"].values.tolist() == [1.0, 3.0, 4.0]
+    assert events["depth"] == 0.5
     assert events["start"].dt.strftime("%m-%d").values.tolist() == ["02-26", "02-25", "02-27"]
     assert events["end"].dt.strftime("%m-%d").values.tolist() == ["02-27", "03-01", "03-01"]
     assert events["peak"].dt.strftime("%m-%d").values.tolist() == ["02-26", "02-25", "03-01"]
@@ -101,7 +104,9 @@ def test_what_is_in_the_result():
     assert events["duration"].values.tolist() == [2, 5, 3]
     for name, values in {"max": [3, 1, 7], "mean": [2.5, 1, 6], "cumulative": [5, 5, 18]}.items():
         metric = events[f"intensity_{name}"]
-        assert metric.values.tolist() == values and metric.dtype == np.float64 and metric.attrs["units"] == "K"
+        assert metric.values.tolist() == values
+        assert metric.dtype == np.float64
+        assert metric.attrs["units"] == "K"
     assert events.attrs == {"min_duration": 2, "max_gap": 0, "source_variable": "warm"}
 
 
@@ -131,7 +136,8 @@ def test_missing_steps_end_a_run_and_may_be_bridged(dtype):
 def test_cold_takes_the_lowest():
     cold = on_days([-0.6, -2.0, -1.0, 0.0])
     event = spells(cold < -0.5, min_duration=3, values=cold, cold=True)
-    assert event["intensity_max"].values.tolist() == [-2.0] and event["index_peak"].values.tolist() == [1]
+    assert event["intensity_max"].values.tolist() == [-2.0]
+    assert event["index_peak"].values.tolist() == [1]
     assert "lowest" in event["intensity_max"].attrs["long_name"]
 
 
@@ -182,7 +188,8 @@ def test_gridded_equals_series_by_series(field):
     for i, j in np.ndindex(5, 7):
         one = spells(field[:, i, j] > 0.5, min_duration=3, max_gap=2, values=field[:, i, j])
         here = whole.isel(event=whole["cell"].values == i * 7 + j)
-        assert (here["lat"] == field["lat"][i]).all() and (here["lon"] == field["lon"][j]).all()
+        assert (here["lat"] == field["lat"][i]).all()
+        assert (here["lon"] == field["lon"][j]).all()
         for name in ("start", "end", "peak", "intensity_max", "intensity_mean", "intensity_cumulative"):
             np.testing.assert_array_equal(one[name], here[name])
     turned = spells((field > 0.5).transpose("lon", "time", "lat"), min_duration=3, max_gap=2, values=field)
@@ -200,14 +207,17 @@ def test_lazy_series_and_empty_results(field):
     )
     for never in (field > 1e9, field.chunk(lat=2) > 1e9, (field > 0)[:, :0]):
         none = spells(never, min_duration=1)
-        assert none.sizes["event"] == 0 and none["start"].dtype.kind == "M" and none["lat"].dtype == np.float64
+        assert none.sizes["event"] == 0
+        assert none["start"].dtype.kind == "M"
+        assert none["lat"].dtype == np.float64
 
 
 def test_cftime_months():
     months = xr.date_range("2001-01-01", periods=8, freq="MS", calendar="noleap", use_cftime=True)
     warm = xr.DataArray([0, 1, 1, 1, 0, 0, 1, 1], dims="t", coords={"time": ("t", months)}).astype(bool)
     events = spells(warm, min_duration=3)
-    assert str(events["start"].item())[:7] == "2001-02" and str(events["end"].item())[:7] == "2001-04"
+    assert str(events["start"].item())[:7] == "2001-02"
+    assert str(events["end"].item())[:7] == "2001-04"
 
 
 @pytest.mark.parametrize(

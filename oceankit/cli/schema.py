@@ -1,0 +1,302 @@
+"""The run file: every key there is, in one object from which files are checked and the reference is written."""
+
+import re
+from typing import Any
+
+from oceankit.cli._types import Choice, Date, Either, Flag, Free, Key, Number, Path, Section, Several, Text
+
+__all__ = ["ACDD", "COVARIANCES", "REGRID_METHODS", "RUN_FILE", "STAGES", "VERSION"]
+
+VERSION = 1
+STAGES = ("input", "regrid", "assimilate", "anomalies", "events", "product", "figure", "bulletin")
+# As in oceankit.regridding and oceankit.numerics.covariance, whose import would cost seconds; a test holds them equal.
+REGRID_METHODS = ("nearest", "bilinear", "conservative")
+COVARIANCES = ("gaspari_cohn", "gaussian", "matern")
+
+_positive = Number(above=0)
+_range = Several(Number(), (2, 2))
+_latitudes = Several(Number(least=-90, most=90), (2, 2))
+
+
+def _name(name: Any) -> str | None:
+    if re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
+        return None
+    return f"is {name!r}; use letters, digits, '-', '_' and '.'"
+
+
+def _version(number: Any) -> str | None:
+    return None if number == VERSION else f"is {number}, but this oceankit reads version {VERSION}"
+
+
+def _increasing(pair: Any) -> str | None:
+    return None if pair[0] < pair[1] else f"is [{pair[0]:g}, {pair[1]:g}]; the first must be less than the second"
+
+
+def _odd(number: Any) -> str | None:
+    return None if number % 2 else f"is {number}, but a moving average needs an odd width"
+
+
+_SELECT = Free(
+    Either(
+        Either(Date(), Number(), "a date or a number"),
+        Several(Either(Date(), Number(), "a date or a number"), (2, 2)),
+        "a date, a number, or a list of the first and last",
+    ),
+    "a mapping of coordinates to a value or [first, last]",
+)
+_ATTRS = Free(Text("text"), "a mapping of attributes to texts")
+
+INPUT = Section(
+    "input",
+    "The field to work on. Paths are relative to the run file; `package:NAME/path` lies inside the installed Python "
+    "package NAME, and `*` stands for any name. Many files are joined along their coordinates.",
+    {
+        "paths": Key(Several(Path(), alone=True), "NetCDF, Zarr, GRIB or GeoTIFF", required=True),
+        "variable": Key(Text("name"), "name of the field in the files", required=True),
+        "select": Key(
+            _SELECT,
+            "the part that is wanted, by `time`, `depth`, `lon`, `lat` or the name of a coordinate; a date means the whole "
+            "month or year that it names",
+        ),
+        "attrs": Key(_ATTRS, "attributes of the variable to put right, for example `{units: degC}`"),
+        "engine": Key(Text("name"), "xarray engine, where it is not found from the file"),
+        "real": Key(
+            Flag(), "whether the data are real (measured, or a model run of the actual ocean); `false` stamps the figures"
+        ),
+        "provenance_note": Key(Text(), "what the data are and where they come from, printed on figures and bulletins"),
+    },
+)
+TO = Section(
+    "regrid.to",
+    "The grid that is wanted.",
+    {
+        "step": Key(_positive, "the global regular grid of this many degrees"),
+        "lon": Key(Several(Number(), (3, 3)), "west edge, east edge and step, in degrees"),
+        "lat": Key(Several(Number(), (3, 3)), "south edge, north edge and step, in degrees"),
+        "like": Key(Path(), "a file whose grid is taken"),
+    },
+    one_of=(("step",), ("lon", "lat"), ("like",)),
+)
+REGRID = Section(
+    "regrid",
+    "Put the field on another grid.",
+    {
+        "to": Key(TO, "the grid that is wanted", required=True),
+        "method": Key(Choice(REGRID_METHODS), "how; `conservative` keeps integrals", default="bilinear"),
+        "min_coverage": Key(
+            Number(least=0, most=1), "share of a cell that valid data must cover for it to get a value", default=0.5
+        ),
+        "skipna": Key(Flag(), "leave missing data out and weight the rest up", default=True),
+        "edges": Key(
+            Choice(("great_circle", "latitude")), "edges of cells, for `conservative`", default="great_circle"
+        ),
+    },
+)
+TRACKS = Section(
+    "tracks",
+    "Ground tracks as an altimeter flies them.",
+    {
+        "number": Key(Number(least=1, whole=True), "half orbits around the globe", required=True),
+        "spacing": Key(_positive, "km between observations along a track", required=True),
+        "inclination": Key(Number(above=0, most=90), "highest latitude reached", default=66.0),
+    },
+)
+TRUTH = Section(
+    "truth",
+    "The field that stands for the ocean. It is put on the same grid as the input.",
+    {
+        "paths": Key(Several(Path(), alone=True), "files; by default those of `input`"),
+        "variable": Key(Text("name"), "its name there; by default that of `input`"),
+        "select": Key(_SELECT, "the part that is wanted, as in `input`"),
+    },
+)
+SYNTHETIC = Section(
+    "synthetic",
+    "An observing-system experiment: observations are sampled from a known field with random errors, some are withheld, "
+    "and the analysis is scored there against the truth. Everything made from them is stamped SYNTHETIC OBSERVATIONS.",
+    {
+        "truth": Key(TRUTH, "the field that stands for the ocean", required=True),
+        "tracks": Key(TRACKS, "observations along satellite tracks"),
+        "points": Key(Number(least=1, whole=True), "observations at so many random points (those at sea are kept)"),
+        "error_std": Key(_positive, "standard deviation of the errors drawn, in the field's units", required=True),
+        "withhold": Key(
+            Number(above=0, most=0.9), "share of whole tracks, and of points, that are not assimilated", default=0.2
+        ),
+        "seed": Key(Number(least=0, whole=True), "of the random numbers", default=1),
+    },
+)
+OBSERVATIONS = Section(
+    "observations",
+    "Your own observations, or synthetic ones. A table is a NetCDF or Zarr file along `obs`, or a CSV file with a header; "
+    "its columns are `value`, `error_std`, `lon`, `lat` and, where they are known, `time`, `depth` and `flag` "
+    "(QARTOD; 3, 4 and 9 are not used).",
+    {
+        "paths": Key(Several(Path(), alone=True), "one table, or several to be joined"),
+        "units": Key(Text("units"), "of `value` and `error_std`, where the table does not say; held against the field's"),
+        "provenance_note": Key(Text(), "what the observations are and where they come from"),
+        "synthetic": Key(SYNTHETIC, "an observing-system experiment"),
+    },
+    one_of=(("paths",), ("synthetic",)),
+)
+ASSIMILATE = Section(
+    "assimilate",
+    "Correct the field (the background) by observations. Errors and scales are yours to state: nothing is fitted to the "
+    "observations.",
+    {
+        "method": Key(Choice(("optimal_interpolation",)), "how", default="optimal_interpolation"),
+        "background_error_std": Key(_positive, "standard deviation of the field's error, in its units", required=True),
+        "length_scale": Key(_positive, "correlation length of that error in km", required=True),
+        "depth_scale": Key(_positive, "the same in metres of depth; needed where the field has several depths"),
+        "time_scale": Key(_positive, "the same in days; without it errors stay the same over time"),
+        "covariance": Key(Choice(COVARIANCES), "shape of the correlation", default="gaspari_cohn"),
+        "n_nearest": Key(
+            Number(least=1, whole=True), "observations used at each cell; without it all, which is exact and slower"
+        ),
+        "observations": Key(OBSERVATIONS, "the observations", required=True),
+    },
+)
+ANOMALIES = Section(
+    "anomalies",
+    "Departures of the field from its own climatology. There is no way to give the climatology of another source.",
+    {
+        "period": Key(Several(Date(), (2, 2)), "first and last date of the base period, both included", required=True),
+        "by": Key(Choice(("dayofyear", "month")), "what the climatology resolves", default="dayofyear"),
+        "half_window": Key(
+            Number(least=0, most=182, whole=True), "days on either side that are pooled (`dayofyear`; 5 if left out)"
+        ),
+        "smooth": Key(
+            Number(least=1, most=359, whole=True), "days of the moving average (`dayofyear`; 31 if left out)", check=_odd
+        ),
+        "percentile": Key(Number(above=0, most=99.999), "of the threshold in the climatology", default=90.0),
+    },
+)
+BOX = Section(
+    "box",
+    "Cells whose centres lie inside; longitudes on any turn of the globe.",
+    {
+        "lon": Key(_range, "west and east", required=True),
+        "lat": Key(_latitudes, "south and north", required=True, check=_increasing),
+        "name": Key(Text("name"), "what the region is called", default="box"),
+    },
+)
+EVENTS = Section(
+    "events",
+    "Warm and cold spells of the area-weighted mean over a box: of the anomaly, or of the field where there is no "
+    "`anomalies`.",
+    {
+        "box": Key(BOX, "the region", required=True),
+        "above": Key(Number(), "a step counts as warm strictly above this, in the field's units"),
+        "below": Key(Number(), "a step counts as cold strictly below this"),
+        "min_duration": Key(Number(least=1, whole=True), "steps that an event lasts at least", required=True),
+        "max_gap": Key(Number(least=0, whole=True), "steps between two events that are one", default=0),
+    },
+)
+PRODUCT = Section(
+    "product",
+    "The result as NetCDF or Zarr, with CF-1.11 and ACDD-1.3 attributes and provenance. An earlier one is replaced when "
+    "the new one is complete.",
+    {"file": Key(Path((".nc", ".zarr"), output=True), "its name in the output folder", required=True)},
+    shorthand="file",
+)
+FIGURE = Section(
+    "figure",
+    "A PNG. `map` shows one field at one time; `assimilation` four maps: the error before, the increments with the "
+    "observations, the error after, and its stated standard deviation (without a known truth: the analysis and the "
+    "background in the place of the errors); `hovmoller` the mean over the box's latitudes by longitude and time, and "
+    "the mean over the box with the events; `series` the latter alone.",
+    {
+        "kind": Key(Choice(("map", "assimilation", "hovmoller", "series")), "what it shows", required=True),
+        "file": Key(Path((".png",), output=True), "its name in the output folder", required=True),
+        "show": Key(
+            Choice(("field", "background", "increments", "error_std", "anomaly")),
+            "which field, for `map`; by default the result of the last stage",
+        ),
+        "time": Key(Date(), "which time, for `map` and `assimilation`; needed where there are several"),
+        "title": Key(Text(), "by default the title of the step"),
+        "caption": Key(Text(), "in the bulletin; by default what the figure shows"),
+        "units": Key(Text("units"), "to show the field in, for example `degC`"),
+        "cmap": Key(Text("name"), "a colour map of matplotlib or cmocean; by default the one for the quantity"),
+        "limits": Key(_range, "least and greatest value of the colours", check=_increasing),
+        "levels": Key(Number(least=2, most=64, whole=True), "number of colour steps; by default a continuous scale"),
+        "extent": Key(Several(Number(), (4, 4)), "west, east, south, north of the map; by default all of the field"),
+        "dpi": Key(Number(least=50, most=600, whole=True), "dots per inch", default=150),
+    },
+)
+BULLETIN = Section(
+    "bulletin",
+    "One A4 page of HTML with the figures of the step, its key numbers and events, for print or screen.",
+    {
+        "file": Key(Path((".html",), output=True), "its name in the output folder", required=True),
+        "headline": Key(Text(), "the one sentence that matters; by default made from the numbers found"),
+        "title": Key(Text(), "by default the title of the step"),
+        "method": Key(Text(), "how it was made; by default told from the stages"),
+    },
+    shorthand="file",
+)
+
+ACDD = {
+    "summary": "a paragraph on the product; by default made from the step",
+    "keywords": "comma-separated",
+    "institution": "where the product is made",
+    "creator_name": "who is responsible",
+    "creator_email": "",
+    "creator_url": "",
+    "creator_type": "person, group, institution or position",
+    "creator_institution": "",
+    "publisher_name": "who hands it out",
+    "publisher_email": "",
+    "publisher_url": "",
+    "publisher_type": "",
+    "publisher_institution": "",
+    "contributor_name": "",
+    "contributor_role": "",
+    "naming_authority": "who keeps the ids unique, for example a reversed domain name",
+    "project": "",
+    "program": "",
+    "license": "what others may do with it",
+    "acknowledgement": "whom to thank",
+    "references": "papers",
+    "processing_level": "",
+    "product_version": "",
+    "platform": "",
+    "platform_vocabulary": "",
+    "instrument": "",
+    "instrument_vocabulary": "",
+    "metadata_link": "",
+    "comment": "",
+}
+METADATA = Section(
+    "metadata",
+    "Attributes of the products that only people know (ACDD 1.3). A step's own `metadata` goes before the run file's.",
+    {name: Key(Text(), doc or name.replace("_", " ")) for name, doc in ACDD.items()},
+)
+STEP = Section(
+    "step",
+    "One chain of stages, always in this order: " + " > ".join(STAGES) + ". Each but `input` may be left out.",
+    {
+        "name": Key(Text("name"), "a short one, unlike the others; `--only` takes it", required=True, check=_name),
+        "title": Key(Text(), "of the product, figure and bulletin; by default the name"),
+        "metadata": Key(METADATA, "attributes of this step's product"),
+        "input": Key(INPUT, "the field to work on", required=True),
+        "regrid": Key(REGRID, "put it on another grid"),
+        "assimilate": Key(ASSIMILATE, "correct it by observations"),
+        "anomalies": Key(ANOMALIES, "depart from its own climatology"),
+        "events": Key(EVENTS, "find warm and cold spells"),
+        "product": Key(PRODUCT, "write the result"),
+        "figure": Key(Several(FIGURE, alone=True), "draw it"),
+        "bulletin": Key(BULLETIN, "tell it on one page"),
+    },
+)
+RUN_FILE = Section(
+    "run file",
+    "A YAML file. Keys that many steps share can be written once with YAML's anchors: `input: &nemo {...}` and "
+    "`input: {<<: *nemo, select: {...}}`.",
+    {
+        "oceankit": Key(Number(whole=True), f"version of the run file: {VERSION}", required=True, check=_version),
+        "title": Key(Text(), "what the run is about"),
+        "centre": Key(Text(), "issuing centre on bulletins"),
+        "metadata": Key(METADATA, "attributes of every product"),
+        "output": Key(Path(), "output folder, relative to the run file; `--output` goes before it", default="output"),
+        "steps": Key(Several(STEP), "what to do, in order", required=True),
+    },
+)
