@@ -124,7 +124,8 @@ class OptimalInterpolation:
             Like ``background``.
         diagnostics : Dataset
             On the grid ``increments`` and ``analysis_error_variance``; along ``obs`` the table with ``innovation``
-            (observation minus background), ``residual`` (minus analysis) and ``status``; as numbers ``n_used``,
+            (observation minus background), ``residual`` (minus analysis), ``status``, and its positions as ``obs_lon``,
+            ``obs_lat`` (``obs_time``, ``obs_depth``); as numbers ``n_used``,
             ``n_outside``, ``n_flagged``, ``innovation_mean``, ``innovation_rms``, ``residual_rms``,
             ``innovation_chi2`` (mean of d^2 / (background + observation variance)) and, where all observations are
             solved at once, ``reduced_chi2`` (d^T (S + R)^-1 d / n); both are near 1 where the errors stated are right.
@@ -144,7 +145,7 @@ class OptimalInterpolation:
         for name, mine in _by_variable(background, obs).items():
             field, found = self._one(background[name], mine, hx)
             analysis[name] = field
-            parts.append(found.rename({v: f"{v}_{name}" for v in found.variables if v not in background.coords}
+            parts.append(found.rename({v: f"{v}_{name}" for v in found.variables if v not in background.coords and v != "obs"}
                                       | {"obs": f"obs_{name}"}))  # fmt: skip
         return analysis, xr.merge(parts, compat="override")
 
@@ -401,7 +402,7 @@ def _by_variable(background: xr.Dataset, obs: xr.Dataset) -> dict[Hashable, xr.D
             out[name] = obs.isel(obs=np.flatnonzero(mine))
     if not known.all():
         raise ObservationError(
-            f"observations of {sorted(set(kinds[~known]))} have no field in the background, which has {names}; "
+            f"observations of {sorted(set(kinds[~known].tolist()))} have no field in the background, which has {names}; "
             "drop them or rename their variable"
         )
     return out
@@ -432,7 +433,9 @@ def _statistics(
     used = status == USED
     d, r = innovation[used], residual[used]
     units = {k: v for k, v in obs["value"].attrs.items() if k == "units"}
-    out = obs.assign(
+    # The grid has coordinates of these names too.
+    places = {n: f"obs_{n}" for n in ("lon", "lat", "x", "y", "depth", "time") if n in obs.coords}
+    out = obs.rename(places).assign(
         innovation=("obs", innovation, {"long_name": "observation minus background", **units}),
         residual=("obs", residual, {"long_name": "observation minus analysis", **units}),
         status=("obs", status.astype(np.int8), _STATUS),

@@ -38,10 +38,16 @@ class Reading:
     mistakes: list[Mistake] = field(default_factory=list)
     lines: dict[Place, int] = field(default_factory=dict)
     names: dict[Place, str] = field(default_factory=dict)
+    bad: set[Place] = field(default_factory=set)
 
     def wrong(self, place: Place, message: str, line: int | None = None) -> Any:
         """Report a mistake at ``place``, on its own line or that of the nearest key above it; returns None."""
+        self.bad.add(place)
         self.mistakes.append(Mistake(self.line(place) if line is None else line, self.label(place), message))
+
+    def clean(self, place: Place) -> bool:
+        """Whether nothing is wrong at ``place`` or under it."""
+        return not any(bad[: len(place)] == place for bad in self.bad)
 
     def line(self, place: Place) -> int:
         """The line of ``place``, or of the nearest key above it that is in the file."""

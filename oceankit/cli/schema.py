@@ -134,6 +134,10 @@ OBSERVATIONS = Section(
         "paths": Key(Several(Path(), alone=True), "one table, or several to be joined"),
         "units": Key(Text("units"), "of `value` and `error_std`, where the table does not say; held against the field's"),
         "provenance_note": Key(Text(), "what the observations are and where they come from"),
+        "save": Key(
+            Path((".nc", ".zarr"), output=True),
+            "write the table with innovations, residuals and what became of each observation",
+        ),
         "synthetic": Key(SYNTHETIC, "an observing-system experiment"),
     },
     one_of=(("paths",), ("synthetic",)),
@@ -265,10 +269,15 @@ ACDD = {
     "metadata_link": "",
     "comment": "",
 }
+CONTENT_TYPES = (
+    "image", "thematicClassification", "physicalMeasurement", "auxiliaryInformation", "qualityInformation",
+    "referenceInformation", "modelResult",
+)  # fmt: skip
 METADATA = Section(
     "metadata",
     "Attributes of the products that only people know (ACDD 1.3). A step's own `metadata` goes before the run file's.",
-    {name: Key(Text(), doc or name.replace("_", " ")) for name, doc in ACDD.items()},
+    {name: Key(Text(), doc or name.replace("_", " ")) for name, doc in ACDD.items()}
+    | {"coverage_content_type": Key(Choice(CONTENT_TYPES), "ISO 19115-1 code of what the fields are")},
 )
 STEP = Section(
     "step",

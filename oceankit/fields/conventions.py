@@ -204,7 +204,8 @@ def _words(name: Hashable) -> str:
 
 def _derived(ds: xr.Dataset, name: str, sources: tuple[str, ...]) -> dict[str, Any]:
     """Descriptions for want of better ones."""
-    fields = [v for n, v in ds.data_vars.items() if n not in bounds_of(ds) and v.ndim > 0]
+    bounds = bounds_of(ds)
+    fields = [v for n, v in ds.variables.items() if n not in bounds and n not in ds.coords and v.ndim > 0]
     titles = list(dict.fromkeys(str(v.attrs["long_name"]) for v in fields))
     standard = list(dict.fromkeys(str(v.attrs["standard_name"]) for v in fields if "standard_name" in v.attrs))
     title = ", ".join(titles) or name

@@ -28,14 +28,16 @@ def encoded(ds: xr.Dataset, form: Literal["netcdf", "zarr"]) -> xr.Dataset:
     ds = ds.drop_encoding()
     bounds = bounds_of(ds)
     _check_attrs("the dataset", ds.attrs)
-    for name in list(ds.variables):
-        variable = ds.variables[name]
+    encodings: dict[Hashable, dict[str, Any]] = {}
+    changed: dict[Hashable, xr.Variable] = {}
+    for name, before in ds.variables.items():
+        variable = before
         _check(name, variable)
-        encoding: dict[str, Any] = {}
-        family = [variable, *(ds.variables[n] for n in _family(ds, name, bounds))]
-        if is_time(variable) or variable.dtype.kind == "M":
+        encoding = encodings[name] = {}
+        if is_time(variable):
+            family = [v for n in _family(name, bounds) if is_time(v := ds.variables[n])]
             tick = max((_tick(v) for v in family), key=list(_TICKS).index)
-            ds[name] = variable = _counted_in(tick, variable)
+            variable = _counted_in(tick, variable)
             encoding |= _time_encoding(variable, tick)
         elif variable.dtype.kind == "m":
             unit = _TICKS[np.datetime_data(variable.dtype)[0]]
@@ -48,17 +50,22 @@ def encoded(ds: xr.Dataset, form: Literal["netcdf", "zarr"]) -> xr.Dataset:
         if form == "netcdf":
             encoding |= _netcdf_storage(variable)
         else:
-            ds[name] = variable = _for_zarr(variable)
-            if variable.ndim:
-                encoding["chunks"] = _zarr_chunks(variable)
+            variable = _for_zarr(name, variable)
+            encoding |= {"chunks": _zarr_chunks(variable)} if variable.ndim else {}
+        if variable is not before:
+            changed[name] = variable
+    ds = ds.assign_coords({n: v for n, v in changed.items() if n in ds.coords}).assign(
+        {n: v for n, v in changed.items() if n not in ds.coords}
+    )
+    for name, encoding in encodings.items():
         ds.variables[name].encoding = encoding
     return ds
 
 
-def _family(ds: xr.Dataset, name: Hashable, bounds: dict[Hashable, Hashable]) -> list[Hashable]:
-    """The bounds of a coordinate, or the coordinate of bounds: they must be counted in the same units."""
+def _family(name: Hashable, bounds: dict[Hashable, Hashable]) -> list[Hashable]:
+    """A coordinate and its bounds, which must be counted in the same units."""
     owner = bounds.get(name, name)
-    return [n for n in (owner, *(b for b, o in bounds.items() if o == owner)) if n != name]
+    return [owner, *(b for b, o in bounds.items() if o == owner)]
 
 
 def _check(name: Hashable, variable: xr.Variable) -> None:
@@ -66,9 +73,10 @@ def _check(name: Hashable, variable: xr.Variable) -> None:
         raise StoreError(f"the variable name {name!r} cannot be stored; rename it to text without a slash")
     kind = variable.dtype.kind
     if kind == "O" and variable.size and not is_time(variable):
-        odd = next((v for v in variable.values.flat if not isinstance(v, str | bytes) and v is not None), None)
-        if odd is not None:
-            raise StoreError(f"{name!r} holds objects such as {odd!r}; convert it to numbers, text or dates")
+        # Missing text (None, NaN) is stored as NetCDF has it: empty.
+        odd = [v for v in variable.values.flat if not isinstance(v, str | bytes) and v is not None and v == v]
+        if odd:
+            raise StoreError(f"{name!r} holds objects such as {odd[0]!r}; convert it to numbers, text or dates")
     if kind in "cV" or (kind == "f" and variable.dtype.itemsize not in (4, 8)):
         raise StoreError(f"{name!r} has the type {variable.dtype}, which CF does not know; convert it with .astype")
     _check_attrs(repr(name), variable.attrs)
@@ -135,9 +143,17 @@ def _chunk_shape(variable: xr.Variable) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def _for_zarr(variable: xr.Variable) -> xr.Variable:
-    if variable.dtype.kind == "U":
-        variable = variable.astype(object)  # Zarr 3 specifies text of any length, not of fixed length
+def _for_zarr(name: Hashable, variable: xr.Variable) -> xr.Variable:
+    if variable.dtype.kind in "SUO" and not is_time(variable):
+        # Zarr 3 specifies text of any length, neither text nor bytes of fixed length.
+        text = np.empty(variable.shape, object)
+        try:
+            text.flat = [v.decode() if isinstance(v, bytes) else v if v == v else None for v in variable.values.flat]
+        except UnicodeDecodeError as error:
+            raise StoreError(
+                f"{name!r} holds bytes that are not UTF-8 ({error}); decode them, as with .str.decode('latin-1')"
+            ) from error
+        variable = variable.copy(data=text)
     if variable.chunks is not None and not all(map(_even, variable.chunks)):
         variable = variable.chunk({d: max(c) for d, c in zip(variable.dims, variable.chunks, strict=True)})
     return variable

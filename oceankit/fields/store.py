@@ -193,9 +193,9 @@ def _prepared(
     sources = sources_of(ds) if inputs is None else tuple(os.fspath(p) for p in inputs)
     now = datetime.now(UTC)
     ds = conventions.with_references(ds)
-    # Coordinates are described by their values, and objects stored by what they are.
+    # Coordinates are described by their values, objects stored by what they are, and text is short.
     for name, variable in ds.variables.items():
-        if name in ds.coords or variable.dtype.kind in "OT":
+        if name in ds.coords or variable.dtype.kind in "OTUS":
             variable.load()
     ds = conventions.described(ds, name=Path(path).name, metadata=metadata or {}, sources=sources, now=now)
     recorded = {"inputs": provenance.input_records(sources, given=inputs is not None), "options": options, "now": now}

@@ -8,7 +8,7 @@ import xarray as xr
 from oceankit.fields import coordinates
 from oceankit.fields.grid import Grid
 from oceankit.observations.table import ObservationError, validate
-from oceankit.regridding import Regridder
+from oceankit.regridding import NoOverlapError, Regridder
 
 __all__ = ["Interp", "elapsed"]
 
@@ -53,8 +53,13 @@ class Interp:
         where = Grid.points(x=obs["x"].values, y=obs["y"].values, dim="obs") if planar else Grid.points(
             obs["lon"].values, obs["lat"].values, dim="obs"
         )
-        regridder = Regridder(Grid.from_dataset(field), where, self.method, min_coverage=self.min_coverage)
-        there = regridder(field)
+        grid = Grid.from_dataset(field)
+        try:
+            there = Regridder(grid, where, self.method, min_coverage=self.min_coverage)(field)
+        except NoOverlapError:
+            # Every observation is outside: what becomes of it is for the caller to say.
+            sample = field.isel({d: 0 for d in grid.dims}, drop=True)
+            there = xr.full_like(sample.expand_dims(obs=obs.sizes["obs"], axis=-1), np.nan, dtype=np.float64)
         for kind, name in (("time", self.time), ("depth", self.depth)):
             there = _along_axis(there, field, obs, kind, name)
         return there.drop_vars([c for c in there.coords if c not in there.dims]).rename(field.name)

@@ -81,7 +81,10 @@ def table(
     first, second = (x, y) if planar else (lon, lat)
     if first is None or second is None or (not planar and (x is not None or y is not None)):
         raise ObservationError("observations need positions: give either lon= and lat=, or x= and y=")
-    values = np.atleast_1d(np.asarray(value, np.float64))
+    try:
+        values = np.atleast_1d(np.asarray(value, np.float64))
+    except (TypeError, ValueError) as error:
+        raise ObservationError(f"value cannot be taken as numbers: {error}") from None
     if values.ndim != 1:
         raise ObservationError(f"value has {values.ndim} dimensions; flatten it, observations are one list along 'obs'")
     n = values.size
@@ -131,7 +134,7 @@ def validate(obs: xr.Dataset) -> xr.Dataset:
     flags = obs["flag"].values if "flag" in obs.variables else np.full(obs.sizes["obs"], 2)
     strange = ~np.isin(flags, (1, 2, 3, 4, 9))
     if strange.any():
-        raise ObservationError(f"flag {flags[strange][0]!r} is none of QARTOD's 1 2 3 4 9 (the first at obs {np.argmax(strange)})")
+        raise ObservationError(f"flag {flags[strange][0]} is none of QARTOD's 1 2 3 4 9 (the first at obs {np.argmax(strange)})")
     wanted = np.isin(flags, (1, 2))
     for name in (*positions, "value", "error_std", *(["depth"] if "depth" in obs.variables else [])):
         values = obs[name].values

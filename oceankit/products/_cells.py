@@ -72,7 +72,7 @@ def cut(field: xr.DataArray, x: xr.DataArray, y: xr.DataArray) -> Cells:
     Raises
     ------
     ValueError
-        If a 1-D coordinate has missing or unordered values, or all centres are missing.
+        If a 1-D coordinate has missing or unordered values, or a value has no position.
     """
     lon, lat = in_degrees(x, "longitude"), in_degrees(y, "latitude")
     values = np.array(field.values, dtype=np.float64)
@@ -84,8 +84,12 @@ def cut(field: xr.DataArray, x: xr.DataArray, y: xr.DataArray) -> Cells:
         return Cells(values, *np.meshgrid(lon, lat), *np.meshgrid(lon_edges, lat_edges), True)
     if min(lon.shape) < 2:
         raise ValueError(f"{describe(field)} has shape {lon.shape}: its cells have no size; select at least 2 by 2")
-    if not (np.isfinite(lon) & np.isfinite(lat)).any():
-        raise ValueError(f"{x.name!r} and {y.name!r} of {describe(field)} hold no finite pair; check their fill values")
+    lost = int((np.isfinite(values) & ~(np.isfinite(lon) & np.isfinite(lat))).sum())
+    if lost:
+        raise ValueError(
+            f"{describe(field)} has {lost} values where {x.name!r} or {y.name!r} is missing, so they have no place on a map; "
+            f"mask them first with .where(field[{x.name!r}].notnull() & field[{y.name!r}].notnull())"
+        )
     corners = _corners(unit(lon, lat))
     corner_lon = np.degrees(np.arctan2(corners[..., 1], corners[..., 0]))
     corner_lat = np.degrees(np.arcsin(np.clip(corners[..., 2], -1.0, 1.0)))

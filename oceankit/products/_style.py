@@ -2,7 +2,8 @@
 
 import re
 import textwrap
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from oceankit.fields.coordinates import candidates, describe
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["RC", "check", "date_text", "flat", "plt", "pretty_units", "put_stamp", "put_titles", "quantity", "time_text"]
+__all__ = ["RC", "check", "date_text", "drawing", "flat", "plt", "pretty_units", "put_stamp", "put_titles", "quantity", "time_text"]
 
 PAGE_WIDTH = 7.0  # inches: the text width of an A4 page
 COAST, LAND, MISSING, HATCH, GRID, TEXT = "#404040", "#d6d3cd", "#f6f6f6", "#c4c4c4", "#7f7f7f", "#222222"
@@ -52,6 +53,20 @@ _UNITS = {
 def plt() -> Any:
     """matplotlib.pyplot, loaded when a figure is first asked for."""
     return require("matplotlib.pyplot", extra="plot", purpose="figures")
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Our type and sizes for what is drawn inside; a figure that fails is closed, not left to the user."""
+    pyplot = plt()
+    before = set(pyplot.get_fignums())
+    with pyplot.rc_context(RC):
+        try:
+            yield
+        except BaseException:
+            for number in set(pyplot.get_fignums()) - before:
+                pyplot.close(number)
+            raise
 
 
 def pretty_units(units: object) -> str:
@@ -95,15 +110,11 @@ def date_text(value: Any) -> str:
 
 
 def time_text(field: xr.DataArray) -> str:
-    """The one date of a field, its period where the time has bounds, or ``""`` where it has no date."""
+    """The one date of a field, or ``""`` where it has none."""
     for name in candidates(field, "time"):
         time = field[name]
         if time.size != 1 or not _is_date(time):
             continue
-        bounds = field.coords.get(str(time.attrs.get("bounds", time.encoding.get("bounds", ""))))
-        if bounds is not None and bounds.size == 2 and _is_date(bounds):
-            first, last = bounds.values.ravel()
-            return f"{date_text(first)} to {date_text(last)}"
         mean = re.search(r"(^|\s)time: mean", str(field.attrs.get("cell_methods", "")))
         return ("Mean centred on " if mean else "") + date_text(time.values.ravel()[0])
     return ""

@@ -100,8 +100,9 @@ def plot_map(
     if units is not None:
         field = in_units(field, units)
     own = ax is None
-    with _style.plt().rc_context(_style.RC):
+    with _style.drawing():
         if extent is None:
+            field = field.compute()
             cells = _cells.cut(field, x, y)
             box = cells.box
             ax = _frame.axes(box, projection) if ax is None else ax
@@ -112,6 +113,7 @@ def plot_map(
             _frame.set_view(ax, box)
             # A projected map shows more than the box at its corners.
             field, x, y = _within(field, x, y, _geo.view(ax).box)
+            field = field.compute()
             cells = _cells.cut(field, x, y)
         colours = colours_for(field, cmap=cmap, vmin=vmin, vmax=vmax, levels=levels, robust=robust)
         artist = _draw(ax, cells, colours)

@@ -77,7 +77,7 @@ def plot_series(
     if units is not None:
         series, normal, limit = (v if v is None else in_units(v, units) for v in (series, normal, limit))
     t = _dates.numbers(when.values, when)
-    with _style.plt().rc_context(_style.RC):
+    with _style.drawing():
         own = ax is None
         if ax is None:
             ax = _style.plt().figure(figsize=(_style.PAGE_WIDTH, 3.6)).add_subplot()
@@ -241,7 +241,7 @@ def plot_hovmoller(
     _style.check(field, "plot_hovmoller")
     when = _dates.time_of(field, time)
     across, letters = _across(field, x)
-    field = _style.flat(field, (when.dims[0], across.dims[0]), "plot_hovmoller")
+    field = _style.flat(field, (when.dims[0], across.dims[0]), "plot_hovmoller").compute()
     if min(field.shape) < 2:
         raise ValueError(f"{describe(field)} has shape {field.shape}: plot_hovmoller needs at least 2 times and 2 columns")
     if units is not None:
@@ -254,7 +254,7 @@ def plot_hovmoller(
     if not ((np.diff(columns) > 0).all() or (np.diff(columns) < 0).all()):
         raise ValueError(f"{across.name!r} neither increases nor decreases throughout; sort it first with .sortby({across.name!r})")
     t, values = _dates.with_gaps(_dates.numbers(when.values, when), np.asarray(field.values, dtype=np.float64))
-    with _style.plt().rc_context(_style.RC):
+    with _style.drawing():
         own = ax is None
         if ax is None:
             ax = _style.plt().figure(figsize=(_style.PAGE_WIDTH, 6.0)).add_subplot()

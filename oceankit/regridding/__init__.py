@@ -1,5 +1,5 @@
 """From grid to grid: weights by Numba kernels, applied lazily over any other dimensions."""
 
-from oceankit.regridding.regridder import METHODS, Regridder, regrid
+from oceankit.regridding.regridder import METHODS, NoOverlapError, Regridder, regrid
 
-__all__ = ["METHODS", "Regridder", "regrid"]
+__all__ = ["METHODS", "NoOverlapError", "Regridder", "regrid"]

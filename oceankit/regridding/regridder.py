@@ -14,10 +14,14 @@ from oceankit.numerics import sparse, threads
 from oceankit.numerics.sparse import Rows
 from oceankit.regridding import weights
 
-__all__ = ["METHODS", "Regridder", "regrid"]
+__all__ = ["METHODS", "NoOverlapError", "Regridder", "regrid"]
 
 METHODS = ("nearest", "bilinear", "conservative")
 Field = TypeVar("Field", xr.DataArray, xr.Dataset)
+
+
+class NoOverlapError(GridError):
+    """The source covers nothing of the target."""
 
 
 class Regridder:
@@ -97,7 +101,7 @@ class Regridder:
         wraps = self.source.periodic if periodic is None else periodic
         self._rows = self._unmasked(self._compute(wraps, pole))
         if self._rows.values.size == 0:
-            raise GridError(
+            raise NoOverlapError(
                 f"the source covers nothing of the target: source {self.source!r}, target {self.target!r}; "
                 "check that longitudes and latitudes are in the right order and units"
             )

@@ -249,6 +249,28 @@ def test_replaces_an_earlier_product(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x.nc", "x.zarr"]
 
 
+def test_text_of_many_kinds(tmp_path):
+    ds = xr.Dataset(
+        {
+            "bytes": ("x", np.array([b"ab", b"c"])),
+            "gaps": ("x", np.array(["ab", np.nan], object)),
+            "gappy_bytes": ("x", np.array([b"ab", np.nan], object)),
+            "lazy": ("x", dask.array.from_array(np.array(["ab", "c"]), chunks=1)),
+        }
+    )
+    for suffix in FORMATS:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            write(ds, tmp_path / f"t.{suffix}")
+            back = open_fields(tmp_path / f"t.{suffix}").load()
+        for name, expected in (("bytes", ["ab", "c"]), ("gappy_bytes", ["ab", ""])):
+            assert [str(v, "ascii") if isinstance(v, bytes) else v for v in back[name].values] == expected
+        assert list(back.gaps.values) == ["ab", ""] and list(back.lazy.values) == ["ab", "c"]
+        assert check_integrity(tmp_path / f"t.{suffix}").ok
+    with pytest.raises(StoreError, match="'bytes' holds bytes that are not UTF-8"):
+        write(ds.assign(bytes=("x", np.array([b"\xe9", b"c"]))), tmp_path / "t.zarr")
+
+
 def test_empty_and_scalar(tmp_path):
     ds = xr.Dataset({"value": ("obs", np.empty(0, "f4")), "total": ((), 3.0)}, coords={"lon": ("obs", np.empty(0))})
     for suffix in FORMATS:

@@ -34,8 +34,26 @@ def globe() -> xr.DataArray:
     )
 
 
-def artist(ax, gid: str):
-    """The one artist of an axes with this gid."""
-    found = [a for a in ax.get_children() if a.get_gid() == gid]
-    assert len(found) == 1, f"{len(found)} artists {gid!r}"
-    return found[0]
+@pytest.fixture
+def artist():
+    """The one artist of an axes with a gid."""
+
+    def find(ax, gid: str):
+        found = [a for a in ax.get_children() if a.get_gid() == gid]
+        assert len(found) == 1, f"{len(found)} artists {gid!r}"
+        return found[0]
+
+    return find
+
+
+@pytest.fixture
+def pixel():
+    """The colour (red, green, blue) printed at a point of an axes, given in its own coordinates."""
+
+    def at(ax, x: float, y: float) -> tuple[int, ...]:
+        ax.figure.canvas.draw()
+        pixels = np.asarray(ax.figure.canvas.buffer_rgba())
+        column, row = ax.transData.transform((x, y))
+        return tuple(int(v) for v in pixels[pixels.shape[0] - 1 - int(row), int(column), :3])
+
+    return at

@@ -1,0 +1,304 @@
+"""Optimal interpolation: the dense textbook solution, true error statistics, and one answer on every road."""
+
+import dask
+import numpy as np
+import pytest
+import xarray as xr
+from analytic import on_grid, rotated_grid, vortex
+
+from oceankit.assimilation import OptimalInterpolation, _oi_kernels
+from oceankit.fields import Grid
+from oceankit.numerics import covariance, threads
+from oceankit.numerics.sphere import great_circle_distance
+from oceankit.observations import ObservationError, operators, table
+
+LENGTH = 150.0
+
+
+@pytest.fixture
+def case():
+    rng = np.random.default_rng(0)
+    lat, lon = np.arange(30.0, 42, 1), np.arange(117.0, 129, 1)
+    background = xr.DataArray(
+        rng.normal(15, 1, (lat.size, lon.size)), dims=("lat", "lon"), coords={"lat": lat, "lon": lon}, name="sst",
+        attrs={"units": "degC", "long_name": "sea surface temperature"},
+    )  # fmt: skip
+    n = 45
+    obs = table(
+        value=rng.normal(15, 1, n), error_std=rng.uniform(0.2, 0.6, n), lon=rng.uniform(117, 128, n), lat=rng.uniform(30, 41, n)
+    )
+    return background, obs
+
+
+def textbook(background, obs, function, std=0.8, std_obs=0.8):
+    """xb + C (S + R)^-1 (y - H xb) and its error variance, with explicit inverses."""
+    lon, lat = np.meshgrid(background.lon.values, background.lat.values)
+
+    def correlation(a, b, c, d):
+        distance = great_circle_distance(a[:, None], b[:, None], c[None], d[None])
+        return covariance.evaluate(function, distance, LENGTH)
+
+    innovation = obs["value"].values - operators.Interp()(background, obs).values
+    between = correlation(obs.lon.values, obs.lat.values, obs.lon.values, obs.lat.values) * std_obs**2
+    total = np.linalg.inv(between + np.diag(obs["error_std"].values ** 2))
+    across = correlation(lon.ravel(), lat.ravel(), obs.lon.values, obs.lat.values) * std_obs * np.ravel(std)[:, None]
+    analysis = background.values + (across @ total @ innovation).reshape(background.shape)
+    variance = np.broadcast_to(std, lon.shape) ** 2 - np.einsum("ij,jk,ik->i", across, total, across).reshape(lon.shape)
+    residual = innovation - between @ total @ innovation
+    return analysis, variance, innovation, residual, innovation @ total @ innovation / innovation.size
+
+
+@pytest.mark.parametrize("function", covariance.FUNCTIONS)
+@pytest.mark.parametrize("nearest", [None, 45, 1000])
+def test_the_textbook_solution(case, function, nearest):
+    background, obs = case
+    oi = OptimalInterpolation(background_error_std=0.8, length_scale=LENGTH, covariance=function, n_nearest=nearest)
+    analysis, diagnostics = oi.assimilate(background, obs)
+    expected, variance, innovation, residual, chi2 = textbook(background, obs, function)
+    np.testing.assert_allclose(analysis.values, expected, atol=1e-10)
+    np.testing.assert_allclose(diagnostics["analysis_error_variance"].values, variance, atol=1e-10)
+    np.testing.assert_allclose(diagnostics["innovation"].values, innovation, atol=1e-12)
+    np.testing.assert_allclose(diagnostics["residual"].values, residual, atol=1e-10)
+    np.testing.assert_allclose(diagnostics["increments"].values, expected - background.values, atol=1e-10)
+    if nearest is None:
+        assert float(diagnostics["reduced_chi2"]) == pytest.approx(chi2, rel=1e-10)
+    else:
+        assert "reduced_chi2" not in diagnostics
+    assert int(diagnostics["n_used"]) == 45
+    assert float(diagnostics["innovation_rms"]) == pytest.approx(np.sqrt((innovation**2).mean()))
+    assert analysis.attrs == background.attrs
+    assert diagnostics["analysis_error_variance"].attrs["units"] == "(degC)2"
+
+
+def test_background_errors_that_vary(case):
+    background, obs = case
+    std = 0.5 + 0.05 * (background.lat - 30) + 0.02 * (background.lon - 117)
+    oi = OptimalInterpolation(background_error_std=std, length_scale=LENGTH, covariance="gaussian")
+    analysis, diagnostics = oi.assimilate(background, obs)
+    at_obs = 0.5 + 0.05 * (obs.lat.values - 30) + 0.02 * (obs.lon.values - 117)
+    lon, lat = np.meshgrid(background.lon.values, background.lat.values)
+    across = covariance.evaluate(
+        "gaussian", great_circle_distance(lon.ravel()[:, None], lat.ravel()[:, None], obs.lon.values, obs.lat.values), LENGTH
+    ) * std.transpose("lat", "lon").values.ravel()[:, None] * at_obs
+    between = covariance.evaluate(
+        "gaussian", great_circle_distance(obs.lon.values[:, None], obs.lat.values[:, None], obs.lon.values, obs.lat.values), LENGTH
+    ) * at_obs[:, None] * at_obs
+    gain = across @ np.linalg.inv(between + np.diag(obs.error_std.values**2))
+    np.testing.assert_allclose(
+        analysis.values.ravel(), background.values.ravel() + gain @ diagnostics["innovation"].values, atol=1e-10
+    )
+
+
+def test_fewer_neighbours_is_the_textbook_solution_of_those(case):
+    background, obs = case
+    oi = OptimalInterpolation(background_error_std=0.8, length_scale=LENGTH, covariance="matern", n_nearest=6)
+    analysis, _ = oi.assimilate(background, obs)
+    for j, i in ((0, 0), (5, 7), (11, 3)):
+        lat, lon = float(background.lat[j]), float(background.lon[i])
+        near = np.argsort(great_circle_distance(lon, lat, obs.lon.values, obs.lat.values))[:6]
+        local = textbook(background, obs.isel(obs=near), "matern")[0]
+        assert float(analysis[j, i]) == pytest.approx(local[j, i], abs=1e-10)
+
+
+def test_the_error_variance_is_the_true_one():
+    """Draw truths and observations from the stated statistics: the spread of analysis minus truth is what is said."""
+    rng = np.random.default_rng(4)
+    grid = Grid.regular(lon=(0, 6, 1), lat=(0, 6, 1))
+    lon, lat = np.meshgrid(grid.lon.values, grid.lat.values)
+    where = np.array([[1.4, 2.3], [3.7, 3.2], [4.1, 0.9], [2.6, 5.2]])
+    points = np.concatenate([np.column_stack([lon.ravel(), lat.ravel()]), where])
+    matrix = covariance.evaluate(
+        "matern", great_circle_distance(points[:, None, 0], points[:, None, 1], points[None, :, 0], points[None, :, 1]), 250.0
+    ) * 0.7**2
+    draws = rng.multivariate_normal(np.zeros(len(points)), matrix, size=4000, method="cholesky")
+    error = np.empty((4000, grid.size))
+    background = xr.DataArray(np.zeros(grid.shape), dims=grid.dims, coords=grid.coords())
+    oi = OptimalInterpolation(background_error_std=0.7, length_scale=250.0, covariance="matern")
+    obs = table(value=np.zeros(4), error_std=[0.2, 0.4, 0.1, 0.3], lon=where[:, 0], lat=where[:, 1])
+    # Linear: one analysis for each unit observation gives the gain.
+    gain = np.stack(
+        [oi.assimilate(background, obs.assign(value=("obs", np.eye(4)[k])))[0].values.ravel() for k in range(4)], axis=1
+    )
+    noise = rng.normal(size=(4000, 4)) * obs["error_std"].values
+    error = (draws[:, -4:] + noise) @ gain.T - draws[:, :-4]
+    variance = oi.assimilate(background, obs)[1]["analysis_error_variance"].values.ravel()
+    np.testing.assert_allclose(error.var(axis=0), variance, rtol=0.12)
+    assert (error.var(axis=0) / variance).mean() == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("nearest", [None, 12])
+@pytest.mark.parametrize("chunks", [{"lat": 3}, {"lat": 5, "lon": 4}, {"lon": 1}])
+def test_chunks_and_threads_change_nothing(case, nearest, chunks):
+    background, obs = case
+    oi = OptimalInterpolation(background_error_std=0.8, length_scale=LENGTH, n_nearest=nearest)
+    with threads.limit(1):
+        analysis, diagnostics = oi.assimilate(background, obs)
+    with threads.limit(2):
+        lazy, lazier = oi.assimilate(background.chunk(chunks), obs)
+        assert dask.is_dask_collection(lazy)
+        assert dask.is_dask_collection(lazier["analysis_error_variance"])
+        np.testing.assert_allclose(lazy.values, analysis.values, rtol=1e-12)
+        np.testing.assert_allclose(
+            lazier["analysis_error_variance"].values, diagnostics["analysis_error_variance"].values, atol=1e-12
+        )
+    if nearest:
+        np.testing.assert_array_equal(lazy.values, analysis.values)
+
+
+def test_on_a_tripolar_like_grid_across_the_seam_and_pole():
+    """The same ocean described on two grids: the same analysis at the same places."""
+    tilted = rotated_grid(12, 16, pole=(70.0, 170.0))
+    background = on_grid(tilted, vortex, "ssh")
+    rng = np.random.default_rng(2)
+    pick = rng.choice(tilted.size, 30, replace=False)
+    lon, lat = tilted.lon.values.ravel()[pick], tilted.lat.values.ravel()[pick]
+    obs = table(value=rng.normal(2, 0.1, 30), error_std=0.1, lon=(lon + 360) % 360, lat=lat)
+    oi = OptimalInterpolation(background_error_std=0.3, length_scale=400.0)
+    analysis, diagnostics = oi.assimilate(background, obs)
+    assert diagnostics["obs_lon"].dims == ("obs",)
+    assert diagnostics["lon"].dims == ("y", "x")
+    shifted = background.assign_coords(lon=(background.lon + 360) % 360)
+    np.testing.assert_allclose(oi.assimilate(shifted, obs)[0].values, analysis.values, rtol=1e-9)
+
+
+def test_depth_and_time():
+    """Correlations multiply; an observation far away in depth or time changes nothing."""
+    time = np.array(["2015-01-01", "2015-01-11"], "datetime64[ns]")
+    background = xr.DataArray(
+        np.zeros((2, 3, 2, 2)), dims=("time", "depth", "lat", "lon"), name="t",
+        coords={"time": time, "depth": ("depth", [0.0, 50.0, 1000.0], {"units": "m", "axis": "Z"}), "lat": [0.0, 1.0], "lon": [0.0, 1.0]},
+    )  # fmt: skip
+    obs = table(value=[1.0], error_std=1.0, lon=[0.0], lat=[0.0], depth=[0.0], time=["2015-01-01"])
+    oi = OptimalInterpolation(
+        background_error_std=1.0, length_scale=100.0, depth_scale=50.0, time_scale="10D", covariance="gaussian"
+    )
+    analysis, diagnostics = oi.assimilate(background, obs)
+    column = analysis.isel(lat=0, lon=0).values
+    np.testing.assert_allclose(column[0, 0], 0.5)
+    np.testing.assert_allclose(column[0, 1], 0.5 * np.exp(-0.5))
+    np.testing.assert_allclose(column[1, 1], 0.5 * np.exp(-1.0))
+    assert abs(column[:, 2]).max() < 1e-80
+    np.testing.assert_allclose(diagnostics["analysis_error_variance"].isel(lat=0, lon=0).values[1, 1], 1 - 0.5 * np.exp(-2.0))
+    steady = OptimalInterpolation(background_error_std=1.0, length_scale=100.0, depth_scale=50.0)
+    both = steady.assimilate(background, obs)[0].isel(lat=0, lon=0, depth=0).values
+    np.testing.assert_allclose(both, 0.5)
+    with pytest.raises(ValueError, match=r"3 values of 'depth'.*depth_scale="):
+        OptimalInterpolation(background_error_std=1.0, length_scale=100.0).assimilate(background, obs)
+
+
+def test_on_a_plane():
+    background = xr.DataArray(np.zeros((4, 5)), dims=("y", "x"), coords={"y": np.arange(4.0), "x": np.arange(5.0)})
+    obs = table(value=[2.0], error_std=1.0, x=[1.0], y=[2.0])
+    oi = OptimalInterpolation(background_error_std=1.0, length_scale=1.5, covariance="gaussian")
+    analysis, _ = oi.assimilate(background, obs)
+    distance = np.hypot(*(np.meshgrid(np.arange(5.0) - 1, np.arange(4.0) - 2)))
+    np.testing.assert_allclose(analysis.values, np.exp(-0.5 * (distance / 1.5) ** 2), atol=1e-14)
+    with pytest.raises(ObservationError, match="both have lon and lat"):
+        oi.assimilate(background, table(value=[2.0], error_std=1.0, lon=[1.0], lat=[2.0]))
+
+
+def test_land_stays_land_and_float32_stays_float32(case):
+    background, obs = case
+    background = background.where(background.lon > 119).astype(np.float32)
+    analysis, diagnostics = OptimalInterpolation(background_error_std=0.8, length_scale=LENGTH).assimilate(background, obs)
+    assert analysis.dtype == np.float32
+    assert diagnostics["analysis_error_variance"].dtype == np.float64
+    np.testing.assert_array_equal(np.isnan(analysis.values), np.isnan(background.values))
+    outside = int((obs.lon.values < 119.5).sum())
+    assert int(diagnostics["n_outside"]) >= outside - 2 > 0
+    assert int(diagnostics["n_used"]) + int(diagnostics["n_outside"]) == 45
+    np.testing.assert_array_equal(diagnostics["status"].values == 1, np.isnan(diagnostics["innovation"].values))
+
+
+def test_flags_are_obeyed_and_counted(case):
+    background, obs = case
+    flags = np.full(45, 1)
+    flags[:5] = [3, 4, 9, 4, 2]
+    flagged = obs.assign(flag=("obs", flags))
+    oi = OptimalInterpolation(background_error_std=0.8, length_scale=LENGTH)
+    analysis, diagnostics = oi.assimilate(background, flagged)
+    expected, _ = oi.assimilate(background, obs.isel(obs=slice(4, None)))
+    np.testing.assert_array_equal(analysis.values, expected.values)
+    assert int(diagnostics["n_flagged"]) == 4
+    assert diagnostics.sizes["obs"] == 45
+
+
+def test_several_fields(case):
+    background, obs = case
+    ds = xr.Dataset({"sst": background, "sss": (background + 20).assign_attrs(standard_name="sea_surface_salinity", units="1")})
+    kinds = np.where(np.arange(45) % 2, "sea_surface_salinity", "sst")
+    mixed = obs.assign(variable=("obs", kinds), value=obs["value"] + 20 * (np.arange(45) % 2))
+    oi = OptimalInterpolation(background_error_std={"sst": 0.8, "sss": 0.3}, length_scale=LENGTH)
+    analysis, diagnostics = oi.assimilate(ds, mixed)
+    alone = OptimalInterpolation(background_error_std=0.3, length_scale=LENGTH).assimilate(
+        ds["sss"], mixed.isel(obs=slice(1, None, 2))
+    )[0]
+    np.testing.assert_array_equal(analysis["sss"].values, alone.values)
+    assert diagnostics["obs_lon_sst"].dims == ("obs_sst",)
+    assert {"increments_sst", "analysis_error_variance_sss", "innovation_sst", "n_used_sss"} <= set(diagnostics.variables)
+    with pytest.raises(ObservationError, match="which it belongs to"):
+        oi.assimilate(ds, obs)
+    with pytest.raises(ObservationError, match=r"\['oxygen'\] have no field"):
+        oi.assimilate(ds, obs.assign(variable=("obs", np.full(45, "oxygen"))))
+
+
+def test_hx_by_values_and_by_function(case):
+    background, obs = case
+    oi = OptimalInterpolation(background_error_std=0.8, length_scale=LENGTH)
+    expected, _ = oi.assimilate(background, obs)
+    values = operators.Interp()(background, obs)
+    np.testing.assert_array_equal(oi.assimilate(background, obs, hx=values)[0].values, expected.values)
+    np.testing.assert_array_equal(oi.assimilate(background, obs, hx=operators.Interp())[0].values, expected.values)
+    with pytest.raises(ValueError, match=r"hx has shape \(3,\)"):
+        oi.assimilate(background, obs, hx=np.zeros(3))
+
+
+def test_kernels_agree_with_plain_python(case):
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=(6, 4)), rng.normal(size=(5, 4))
+    fast, slow = np.empty((6, 5)), np.empty((6, 5))
+    _oi_kernels.correlation_matrix(a, b, 2, 0.0, 1, fast)
+    _oi_kernels.correlation_matrix.py_func(a, b, 2, 0.0, 1, slow)
+    np.testing.assert_allclose(fast, slow, rtol=1e-15)
+    distance = np.linalg.norm(a[:, None, :2] - b[None, :, :2], axis=-1)
+    rest = np.abs(a[:, None, 2:] - b[None, :, 2:])
+    np.testing.assert_allclose(fast, np.exp(-0.5 * (distance**2 + (rest**2).sum(-1))), rtol=1e-14)
+    matrix = b[:, :3] @ b[:, :3].T + np.eye(5)
+    lower, one, two = matrix.copy(), np.arange(5.0), np.ones(5)
+    assert _oi_kernels._solve.py_func(lower, 5, one, two)
+    factor = np.linalg.cholesky(matrix)
+    np.testing.assert_allclose(np.tril(lower), factor, rtol=1e-12)
+    np.testing.assert_allclose(one, np.linalg.solve(factor, np.arange(5.0)), rtol=1e-12)
+    assert not _oi_kernels._solve(-np.eye(3), 3, np.ones(3), np.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"length_scale": 0.0}, "length_scale=0.0"),
+        ({"covariance": "spherical"}, "covariance='spherical'"),
+        ({"n_nearest": 0}, "n_nearest=0"),
+        ({"time_scale": "soon"}, "time_scale='soon'"),
+        ({"background_error_std": -1.0}, "background_error_std=-1"),
+    ],
+)
+def test_options_that_are_none(case, options, message):
+    with pytest.raises(ValueError, match=message):
+        OptimalInterpolation(**({"background_error_std": 1.0, "length_scale": 100.0} | options)).assimilate(*case)
+
+
+def test_nothing_to_assimilate(case):
+    background, obs = case
+    oi = OptimalInterpolation(background_error_std=0.8, length_scale=LENGTH)
+    with pytest.raises(ObservationError, match=r"none of the 45.*45 lie outside"):
+        oi.assimilate(background.assign_coords(lon=background.lon - 100), obs)
+    with pytest.raises(ObservationError, match=r"'K'.*'sst' in 'degC'"):
+        oi.assimilate(background, table(value=[280.0], error_std=1.0, lon=[120.0], lat=[35.0], units="K"))
+
+
+def test_too_many_at_once_says_what_to_do():
+    background = xr.DataArray(np.zeros((3, 3)), dims=("lat", "lon"), coords={"lat": [0.0, 1, 2], "lon": [0.0, 1, 2]})
+    rng = np.random.default_rng(0)
+    obs = table(value=np.zeros(20_001), error_std=1.0, lon=rng.uniform(0, 2, 20_001), lat=rng.uniform(0, 2, 20_001))
+    with pytest.raises(ValueError, match=r"3 GB.*n_nearest="):
+        OptimalInterpolation(background_error_std=1.0, length_scale=50.0).assimilate(background, obs)
