@@ -25,10 +25,17 @@ _ROOMS = ("anomaly", "assimilation", "cli", "fields", "numerics", "observations"
 __all__ = ["__version__", *_HOMES, *_ROOMS]
 
 if TYPE_CHECKING:
-    from oceankit.anomaly import anomalies, climatology, spells
-    from oceankit.assimilation import OptimalInterpolation
-    from oceankit.fields import Grid, check_integrity, open_fields, write
-    from oceankit.regridding import Regridder, regrid
+    # For type checkers and editors, which do not run __getattr__.
+    from oceankit.anomaly import anomalies as anomalies
+    from oceankit.anomaly import climatology as climatology
+    from oceankit.anomaly import spells as spells
+    from oceankit.assimilation import OptimalInterpolation as OptimalInterpolation
+    from oceankit.fields import Grid as Grid
+    from oceankit.fields import check_integrity as check_integrity
+    from oceankit.fields import open_fields as open_fields
+    from oceankit.fields import write as write
+    from oceankit.regridding import Regridder as Regridder
+    from oceankit.regridding import regrid as regrid
 
 
 def __getattr__(name: str) -> Any:

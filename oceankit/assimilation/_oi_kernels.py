@@ -79,7 +79,8 @@ def local_analysis(
 ):  # fmt: skip
     """Increment and analysis-error variance at each position, from the k nearest observations.
 
-    ``points, order, axis`` is the tree of the observations' positions; ``out`` (n, 2). Returns the number of the first position where the covariance was not
+    ``points, order, axis`` is the tree of the observations' positions; ``out`` (n, 2).
+    Returns the number of the first position where the covariance was not
     positive definite, or -1.
     """
     found, distances = np.empty(k, np.int64), np.empty(k)

@@ -168,7 +168,11 @@ class OptimalInterpolation:
         mine = obs.isel(obs=np.flatnonzero(used))
         system = self._system(setting, mine, innovation[used], std_obs[used])
         increments, variance = blocks.pointwise(
-            _analyse, background, [*setting.positions, std_field], 2, constants={"setting": setting.bare(), "system": system}
+            _analyse,
+            background,
+            [*setting.positions, std_field],
+            2,
+            constants={"setting": setting.bare(), "system": system},
         )
         at_obs = np.full(used.size, np.nan)
         at_obs[used] = system.at_observations
@@ -225,7 +229,7 @@ class OptimalInterpolation:
                     "give it on the background's grid"
                 )
             return std, np.asarray(Interp()(std, obs).values, np.float64)
-        number = float(given)  # type: ignore[arg-type]
+        number = float(given)
         if not (np.isfinite(number) and number > 0):
             raise ValueError(f"background_error_std={number:g}; a standard deviation is above zero")
         return xr.DataArray(number), np.full(obs.sizes["obs"], number)
@@ -290,7 +294,9 @@ class _System(NamedTuple):
     chi2: float
 
 
-def _solve_all(setting: _Setting, at: np.ndarray, innovation: np.ndarray, std: np.ndarray, variance: np.ndarray) -> _System:
+def _solve_all(
+    setting: _Setting, at: np.ndarray, innovation: np.ndarray, std: np.ndarray, variance: np.ndarray
+) -> _System:
     n = at.shape[0]
     if n > _MOST_AT_ONCE:
         raise ValueError(
@@ -332,7 +338,8 @@ def _analyse(values: np.ndarray, *arguments: np.ndarray, setting: _Setting, syst
     out = np.full((values.size, 2), np.nan)
     places = np.flatnonzero(wanted)
     at, std = at[places], std[places]
-    assert system.weights is not None and system.factor is not None
+    assert system.weights is not None
+    assert system.factor is not None
     near = np.empty((at.shape[0], system.at.shape[0]))
     kernels.correlation_matrix(at, system.at, setting.n_horizontal, setting.radius, setting.function, near)
     near *= system.std
@@ -344,7 +351,8 @@ def _analyse(values: np.ndarray, *arguments: np.ndarray, setting: _Setting, syst
 
 def _local(setting: _Setting, system: _System, wanted: np.ndarray, at: np.ndarray, std: np.ndarray) -> np.ndarray:
     out = np.empty((at.shape[0], 2))
-    assert setting.n_nearest is not None and system.tree is not None
+    assert setting.n_nearest is not None
+    assert system.tree is not None
     k = min(setting.n_nearest, system.at.shape[0])
     failed = kernels.local_analysis(
         wanted, at, std, system.at, system.std, system.innovation, system.error_variance, *system.tree, k,
@@ -365,7 +373,9 @@ def _modelled(background: xr.DataArray, obs: xr.Dataset, hx: Any) -> np.ndarray:
     found = Interp()(background, obs) if hx is None else hx(background, obs) if callable(hx) else hx
     values = np.asarray(found, np.float64)
     if values.shape != (obs.sizes["obs"],):
-        raise ValueError(f"hx has shape {values.shape}, but there are {obs.sizes['obs']} observations; give one value each")
+        raise ValueError(
+            f"hx has shape {values.shape}, but there are {obs.sizes['obs']} observations; give one value each"
+        )
     return values
 
 
@@ -460,7 +470,9 @@ def _in_days(scale: Any) -> float:
         days = float(scale)
     else:
         try:
-            days = float(np.timedelta64(scale) / np.timedelta64(1, "D")) if not isinstance(scale, str) else _parsed(scale)
+            days = (
+                float(np.timedelta64(scale) / np.timedelta64(1, "D")) if not isinstance(scale, str) else _parsed(scale)
+            )
         except (TypeError, ValueError) as error:
             raise ValueError(f"time_scale={scale!r} is no duration ({error}); give a timedelta, '5D' or days") from None
     if not (np.isfinite(days) and days > 0):

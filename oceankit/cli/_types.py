@@ -62,7 +62,7 @@ class Reading:
             if isinstance(part, str):
                 parts.append(part)
             elif place[: depth + 1] in self.names:
-                parts.append(self.names[place[: depth + 1]])
+                parts += [self.names[place[: depth + 1]]] if self.names[place[: depth + 1]] else []
             else:
                 parts[-1] += f"[{part + 1}]"
         return ".".join(parts)
@@ -232,7 +232,8 @@ class Several:
     def read(self, node: yaml.Node, place: Place, reading: Reading) -> list[Any] | None:
         if not isinstance(node, yaml.SequenceNode):
             if self.alone:
-                value = self.item.read(node, place, reading)
+                reading.names[(*place, 0)] = ""  # messages do not count what stands without a list
+                value = self.item.read(node, (*place, 0), reading)
                 return None if value is None else [value]
             return reading.wrong(place, f"is {shown(node)}, but must be {self.describe()}")
         if not self.sizes[0] <= len(node.value) <= self.sizes[1]:

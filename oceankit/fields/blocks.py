@@ -173,7 +173,7 @@ def _one_chunk(data: Any, field: xr.DataArray, dims: Sequence[Hashable], rechunk
                 f"{_name(field)} has {dim!r} in {pieces} chunks, but this operation reads the whole of it; "
                 f"rechunk first, for example with .chunk({{{dim!r}: -1}})"
             )
-    return data.rechunk({axis: -1 for axis in range(first, field.ndim)})
+    return data.rechunk(dict.fromkeys(range(first, field.ndim), -1))
 
 
 def _rows(kernel: Callable[..., Any], n_core: int, outputs: Sequence[Output]) -> Callable[..., Any]:

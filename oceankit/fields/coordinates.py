@@ -43,12 +43,16 @@ def candidates(obj: xr.Dataset | xr.DataArray, kind: Kind) -> list[Hashable]:
     Bounds variables are left out. Only the coordinates of a DataArray are looked at.
     """
     variables = obj.variables if isinstance(obj, xr.Dataset) else obj.coords
-    bounds = {v.attrs.get("bounds") for v in variables.values()} | {v.encoding.get("bounds") for v in variables.values()}
+    bounds = {v.attrs.get("bounds") for v in variables.values()} | {
+        v.encoding.get("bounds") for v in variables.values()
+    }
     marked = [n for n in _by_attributes(obj, kind) if n not in bounds]
     usual = [
         name
         for name in variables
-        if name not in marked and name not in bounds and _USUAL_NAMES[kind].fullmatch(str(name).lower())
+        if name not in marked
+        and name not in bounds
+        and _USUAL_NAMES[kind].fullmatch(str(name).lower())
         and variables[name].dtype.kind in ("fiuMO" if kind == "time" else "fiu")
         and not str(variables[name].attrs.get("standard_name", "")).startswith(("grid_lon", "grid_lat", "projection"))
     ]
@@ -72,8 +76,11 @@ def _by_attributes(obj: xr.Dataset | xr.DataArray, kind: Kind) -> list[Hashable]
         found += [n for n in obj.cf.axes.get(axis, []) if n in variables and n not in found]
         if kind == "time":
             found += [
-                n for n, v in variables.items()
-                if n not in found and n in obj.dims and (v.dtype.kind == "M" or " since " in str(v.attrs.get("units", "")))
+                n
+                for n, v in variables.items()
+                if n not in found
+                and n in obj.dims
+                and (v.dtype.kind == "M" or " since " in str(v.attrs.get("units", "")))
             ]
     return found
 
@@ -150,7 +157,8 @@ def horizontal(
     equals = [r for r in ranks if r[:-1] == best[:-1]]
     if len(equals) > 1 and lon is None:
         alike = all(
-            obj[pairs[r[-1]][0]].equals(obj[pairs[best[-1]][0]]) and obj[pairs[r[-1]][1]].equals(obj[pairs[best[-1]][1]])
+            obj[pairs[r[-1]][0]].equals(obj[pairs[best[-1]][0]])
+            and obj[pairs[r[-1]][1]].equals(obj[pairs[best[-1]][1]])
             for r in equals
         )
         if not alike:
@@ -173,7 +181,11 @@ def _rank(obj: xr.Dataset | xr.DataArray, lon: Hashable, lat: Hashable) -> tuple
     served = sum(dims <= set(f.dims) and f.name not in (lon, lat) and f.dtype.kind in "fiu" for f in fields)
     alike = str(lon).lower().translate(_XY) == str(lat).lower().translate(_XY)
     alike = alike or _stem(lon) == _stem(lat)
-    return -served if isinstance(obj, xr.Dataset) else -int(served > 0), -int(alike), int(bool(_STAGGERED.match(str(lon).lower())))
+    return (
+        -served if isinstance(obj, xr.Dataset) else -int(served > 0),
+        -int(alike),
+        int(bool(_STAGGERED.match(str(lon).lower()))),
+    )
 
 
 _XY = str.maketrans("xy", "__")

@@ -16,7 +16,11 @@ class GridError(ValueError):
 
 
 _PATTERNS = ("bounds_{0}", "{0}_bnds", "{0}_bounds", "{0}_vertices", "vertices_{0}", "{0}_vert", "{0}_b")
-_LATTICES = {"lon_rho": ("lon_vert", "lat_vert"), "geolon": ("geolon_c", "geolat_c"), "geolon_t": ("geolon_c", "geolat_c")}
+_LATTICES = {
+    "lon_rho": ("lon_vert", "lat_vert"),
+    "geolon": ("geolon_c", "geolat_c"),
+    "geolon_t": ("geolon_c", "geolat_c"),
+}
 
 
 def find_bounds(
@@ -52,7 +56,9 @@ def find_bounds(
     return None
 
 
-def bounds_in_degrees(bounds: tuple[xr.DataArray, xr.DataArray], like: tuple[xr.DataArray, xr.DataArray]) -> tuple[np.ndarray, np.ndarray]:
+def bounds_in_degrees(
+    bounds: tuple[xr.DataArray, xr.DataArray], like: tuple[xr.DataArray, xr.DataArray]
+) -> tuple[np.ndarray, np.ndarray]:
     """Values of the two bounds; units not given are those of the coordinates."""
     out = []
     for values, coordinate, kind in zip(bounds, like, ("longitude", "latitude"), strict=True):
@@ -117,7 +123,9 @@ def derive_curvilinear(
             "give them as bounds= (two variables of shape (ny, nx, 4) or (ny + 1, nx + 1))"
         )
     points = np.stack([x, y, np.ones_like(x)], axis=-1) if planar else unit_vectors(x, y)
-    left, right = (points[:, -1], points[:, 0]) if wraps else (2 * points[:, 0] - points[:, 1], 2 * points[:, -1] - points[:, -2])
+    left, right = (
+        (points[:, -1], points[:, 0]) if wraps else (2 * points[:, 0] - points[:, 1], 2 * points[:, -1] - points[:, -2])
+    )
     points = np.concatenate([left[:, None], points, right[:, None]], axis=1)
     beyond = 2 * points[-1] - points[-2]
     if fold is not None:

@@ -148,7 +148,9 @@ def _for_zarr(name: Hashable, variable: xr.Variable) -> xr.Variable:
         # Zarr 3 specifies text of any length, neither text nor bytes of fixed length.
         text = np.empty(variable.shape, object)
         try:
-            text.flat = [v.decode() if isinstance(v, bytes) else v if v == v else None for v in variable.values.flat]
+            text.reshape(-1)[:] = [
+                v.decode() if isinstance(v, bytes) else v if v == v else None for v in variable.values.flat
+            ]
         except UnicodeDecodeError as error:
             raise StoreError(
                 f"{name!r} holds bytes that are not UTF-8 ({error}); decode them, as with .str.decode('latin-1')"

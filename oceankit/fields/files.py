@@ -64,7 +64,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     A file is replaced in one step (``os.replace``). A directory cannot be on POSIX: the old one is renamed aside, the
     new one renamed in, the old one deleted. A process killed between the two renames leaves the old product aside,
     where `existing` finds it; the next write puts it back. Temporaries are named ``.NAME.HOST-PID-N.part``; those of
-    dead processes are removed by the next write of the same product.
+    dead processes are removed by the next write of the same product. A file is on the disk before it is renamed; the
+    many files of a directory are left to the system, so after a power cut (not a kill) let `check_integrity` look.
 
     Raises
     ------

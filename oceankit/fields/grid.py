@@ -26,8 +26,6 @@ __all__ = ["Grid", "GridError"]
 
 Kind = Literal["rectilinear", "curvilinear", "mesh", "points"]
 Edges = Literal["great_circle", "latitude"]
-_CARTESIAN = {"x": "x", "y": "y"}
-_MASKS = ("sea_binary_mask", "land_binary_mask")
 
 
 class Grid:
@@ -71,7 +69,7 @@ class Grid:
         self.location = location
         self._bounds = bounds
         self._mesh = mesh
-        self._check_centres(mask)
+        self._check_centres()
         self.mask = None if mask is None else self._as_mask(mask)
 
     # ---- making one ---------------------------------------------------------------------------------------------
@@ -109,7 +107,9 @@ class Grid:
         GridError
             If they do not make a grid.
         """
-        container = ds if isinstance(ds, xr.Dataset) else ds.to_dataset(name=ds.name if ds.name is not None else "field")
+        container = (
+            ds if isinstance(ds, xr.Dataset) else ds.to_dataset(name=ds.name if ds.name is not None else "field")
+        )
         container.encoding.setdefault("source", ds.encoding.get("source", ""))
         found_mask = container[mask] if isinstance(mask, Hashable) and mask in container.variables else mask
         if found_mask is not None and not isinstance(found_mask, xr.DataArray):
@@ -164,7 +164,8 @@ class Grid:
             x, y, dim = mesh.node_x, mesh.node_y, mesh.node_dim
         else:
             dim = mesh.face_dim
-            x, y = (mesh.face_x, mesh.face_y) if mesh.face_x is not None else _face_centres(mesh)
+            given = mesh.face_x is not None and mesh.face_y is not None
+            x, y = (mesh.face_x, mesh.face_y) if given else _face_centres(mesh)  # type: ignore[assignment]
         lon, lat = _pair_1d(x, y, dim, planar=mesh.planar)
         return cls("mesh", lon, lat, planar=mesh.planar, mesh=mesh, location=location, mask=mask)
 
@@ -237,7 +238,9 @@ class Grid:
         return cls.regular(lon=(0.0, 360.0, step), lat=(-90.0, 90.0, step))
 
     @classmethod
-    def points(cls, lon: Any = None, lat: Any = None, *, x: Any = None, y: Any = None, dim: Hashable = "points") -> Grid:
+    def points(
+        cls, lon: Any = None, lat: Any = None, *, x: Any = None, y: Any = None, dim: Hashable = "points"
+    ) -> Grid:
         """A bare list of points, in degrees, or with ``x`` and ``y`` on a plane.
 
         Parameters
@@ -339,7 +342,9 @@ class Grid:
             area = np.where(cells.faces[:, 0] >= 0, area, np.nan)
         scale, units = (1.0, "1") if self.planar else (sphere.EARTH_RADIUS**2, "m2")
         attrs = {"standard_name": "cell_area", "long_name": "area of the grid cell", "units": units, "edges": edges}
-        return xr.DataArray(area.reshape(self.shape) * scale, dims=self.dims, name="cell_area", attrs=attrs, coords=self.coords())
+        return xr.DataArray(
+            area.reshape(self.shape) * scale, dims=self.dims, name="cell_area", attrs=attrs, coords=self.coords()
+        )
 
     def report(self) -> dict[str, int | str]:
         """What was found and mended: cells in all, clockwise (mended), bow-ties, without area, without corners
@@ -402,8 +407,14 @@ class Grid:
         extent = []
         for array in (self.lon, self.lat):
             finite = array.values[np.isfinite(array.values)]
-            extent.append(f"{array.name} {finite.min():g} to {finite.max():g}" if finite.size else f"{array.name} empty")
-        marks = [m for m, on in (("periodic", self.periodic), ("plane", self.planar), ("masked", self.mask is not None)) if on]
+            extent.append(
+                f"{array.name} {finite.min():g} to {finite.max():g}" if finite.size else f"{array.name} empty"
+            )
+        marks = [
+            m
+            for m, on in (("periodic", self.periodic), ("plane", self.planar), ("masked", self.mask is not None))
+            if on
+        ]
         return f"<oceankit.Grid {self.kind} ({shape}), {', '.join(extent)}{''.join(', ' + m for m in marks)}>"
 
     # ---- how it finds out ---------------------------------------------------------------------------------------
@@ -425,10 +436,9 @@ class Grid:
     def _derived_cells(self) -> tuple[np.ndarray, np.ndarray]:
         name = f"{self.lon.name!r} and {self.lat.name!r}"
         top = self.topology
-        corners = derive_curvilinear(
+        return derive_curvilinear(
             self.lon.values, self.lat.values, planar=self.planar, wraps=top.wraps, fold=top.fold, name=name
         )
-        return corners
 
     @cached_property
     def _oriented(self) -> tuple[Cells, np.ndarray]:
@@ -439,14 +449,20 @@ class Grid:
             nodes = _vectors(mesh.node_x, mesh.node_y, self.planar)
             faces = mesh.faces.copy()
         else:
-            nodes, faces = _lattice_or_loose(*(v.values for v in self.corners.data_vars.values()), self.planar)
+            a, b = (v.values for v in self.corners.data_vars.values())
+            nodes, faces = _lattice_or_loose(a, b, self.planar)
         status, convex = sphere.orient(nodes, faces, self.planar)
         none = (status == sphere.BOW_TIE) | (status == sphere.ZERO_AREA) | (status == sphere.INCOMPLETE)
         twisted = (status == sphere.BOW_TIE) | (status == sphere.ZERO_AREA)
         # A few are usual (a degenerate seam, a block of land without coordinates); many mean that these are no neighbours.
-        if self._bounds is None and self.kind == "curvilinear" and twisted.sum() > 0.2 * (status != sphere.INCOMPLETE).sum():
+        if (
+            self._bounds is None
+            and self.kind == "curvilinear"
+            and twisted.sum() > 0.2 * (status != sphere.INCOMPLETE).sum()
+        ):
             raise GridError(
-                f"{int(twisted.sum())} of {none.size} cells derived from the centres {self.lon.name!r} and {self.lat.name!r} cross "
+                f"{int(twisted.sum())} of {none.size} cells derived from the centres {self.lon.name!r} and "
+                f"{self.lat.name!r} cross "
                 "themselves or have no area: the centres do not form a grid of neighbours; give the corners with bounds="
             )
         faces[none] = -1
@@ -462,17 +478,23 @@ class Grid:
         x_edges, x_at = np.unique(a, return_inverse=True)
         y_edges, y_at = np.unique(b, return_inverse=True)
         x_at, y_at = x_at.reshape(a.shape), y_at.reshape(b.shape)
-        nodes = _vectors(*np.meshgrid(x_edges, y_edges), self.planar).reshape(-1, 3)
+        x_lattice, y_lattice = np.meshgrid(x_edges, y_edges)
+        nodes = _vectors(x_lattice, y_lattice, self.planar).reshape(-1, 3)
         n = x_edges.size
         south, north = np.sort(y_at, axis=1).T
         west, east = np.sort(x_at, axis=1).T
         faces = np.stack(
-            [south[:, None] * n + west, south[:, None] * n + east, north[:, None] * n + east, north[:, None] * n + west],
+            [
+                south[:, None] * n + west,
+                south[:, None] * n + east,
+                north[:, None] * n + east,
+                north[:, None] * n + west,
+            ],
             axis=-1,
         )
         return nodes, np.ascontiguousarray(faces.reshape(-1, 4), np.int32)
 
-    def _check_centres(self, mask: xr.DataArray | None) -> None:
+    def _check_centres(self) -> None:
         if self.size == 0:
             raise GridError(f"the grid is empty: its dimensions {self.dims} have sizes {self.shape}")
         if self.kind == "rectilinear":
@@ -511,15 +533,21 @@ class Grid:
     def _as_mask(self, mask: xr.DataArray) -> xr.DataArray:
         extra = [d for d in mask.dims if d not in self.dims]
         if any(mask.sizes[d] > 1 for d in extra):
-            raise GridError(f"the mask {mask.name!r} also depends on {extra}; select one position of them, a grid has one mask")
+            raise GridError(
+                f"the mask {mask.name!r} also depends on {extra}; select one position of them, a grid has one mask"
+            )
         mask = mask.squeeze(extra, drop=True)
         absent = [d for d in self.dims if d not in mask.dims]
         if absent or tuple(mask.sizes[d] for d in self.dims) != self.shape:
-            raise GridError(f"the mask has dimensions {dict(mask.sizes)}, the grid has {dict(zip(self.dims, self.shape, strict=True))}")
+            raise GridError(
+                f"the mask has dimensions {dict(mask.sizes)}, the grid has {dict(zip(self.dims, self.shape, strict=True))}"
+            )
         values = mask.transpose(*self.dims).values
         on = np.isfinite(values) & (values != 0) if values.dtype.kind == "f" else values.astype(bool)
         if not on.any():
-            raise GridError(f"the mask {mask.name!r} leaves no cell at all; True or nonzero means that a cell takes part")
+            raise GridError(
+                f"the mask {mask.name!r} leaves no cell at all; True or nonzero means that a cell takes part"
+            )
         return xr.DataArray(on, dims=self.dims, name="mask", attrs={"long_name": "cell takes part"})
 
     def _refuse_data_without_place(self, ds: xr.Dataset, aside: set[Hashable]) -> None:
@@ -544,7 +572,8 @@ class Grid:
             if bad.any():
                 at = tuple(int(i) for i in np.argwhere(bad)[0])
                 raise GridError(
-                    f"{int(bad.sum())} cells of {where} are missing, yet {name!r} has data there (the first at {self.dims} = {at}); "
+                    f"{int(bad.sum())} cells of {where} are missing, yet {name!r} has data there "
+                    f"(the first at {self.dims} = {at}); "
                     "repair the coordinates, or leave those cells out with mask="
                 )
 
@@ -556,7 +585,9 @@ _LAT_ATTRS = {"standard_name": "latitude", "long_name": "latitude", "units": "de
 def _refuse_trajectories(ds: xr.Dataset, lon: xr.DataArray) -> None:
     """Two-dimensional positions of platforms (CF discrete sampling geometries) are no grid."""
     feature = str(ds.attrs.get("featureType", "")).lower()
-    roles = [n for n, v in ds.variables.items() if v.attrs.get("cf_role") in ("trajectory_id", "timeseries_id", "profile_id")]
+    roles = [
+        n for n, v in ds.variables.items() if v.attrs.get("cf_role") in ("trajectory_id", "timeseries_id", "profile_id")
+    ]
     moving = [n for n in coordinates.candidates(ds, "time") if n in lon.dims and ds.sizes[n] > 1]
     if feature in ("trajectory", "timeseries", "profile", "trajectoryprofile", "point") or roles or moving:
         sign = f"featureType {feature!r}" if feature else f"the variable {(roles or moving)[0]!r}"
@@ -624,7 +655,9 @@ def _axis_bounds(values: np.ndarray, centres: xr.DataArray) -> np.ndarray:
     if values.shape == (n + 1,):
         values = np.stack([values[:-1], values[1:]], axis=1)
     if values.shape != (n, 2):
-        raise GridError(f"the bounds of {centres.name!r} have shape {values.shape}; they must be ({n}, 2) or ({n + 1},)")
+        raise GridError(
+            f"the bounds of {centres.name!r} have shape {values.shape}; they must be ({n}, 2) or ({n + 1},)"
+        )
     bad = ~np.isfinite(values).all(axis=1)
     if bad.any():
         raise GridError(
@@ -653,7 +686,8 @@ def _cell_bounds(values: np.ndarray, centres: xr.DataArray) -> np.ndarray:
         return lattice_to_cells(values)
     if values.ndim != 3 or values.shape[:2] != shape or values.shape[2] < 3:
         raise GridError(
-            f"the corners of {centres.name!r} have shape {values.shape}; they must be {(*shape, 4)} or {tuple(n + 1 for n in shape)}"
+            f"the corners of {centres.name!r} have shape {values.shape}; "
+            f"they must be {(*shape, 4)} or {tuple(n + 1 for n in shape)}"
         )
     return values
 
@@ -683,7 +717,7 @@ def _lattice_or_loose(x: np.ndarray, y: np.ndarray, planar: bool) -> tuple[np.nd
             rows = np.concatenate([v[:, :, 0], v[:, -1:, 1]], axis=1)
             last = np.concatenate([v[-1:, :, 3], v[-1:, -1:, 2]], axis=1)
             lattice.append(np.concatenate([rows, last], axis=0))
-        nodes = _vectors(*lattice, planar).reshape(-1, 3)
+        nodes = _vectors(lattice[0], lattice[1], planar).reshape(-1, 3)
         number = np.arange((ny + 1) * (nx + 1), dtype=np.int32).reshape(ny + 1, nx + 1)
         return nodes, np.ascontiguousarray(lattice_to_cells(number).reshape(-1, 4))
     nodes = _vectors(x, y, planar).reshape(-1, 3)

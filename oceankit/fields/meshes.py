@@ -99,10 +99,12 @@ def _dialect(ds: xr.Dataset, faces: str, lon: str, lat: str, lonc: str | None, l
     connectivity, x, y = ds[faces], ds[lon], ds[lat]
     corner_dim = min(connectivity.dims, key=lambda d: connectivity.sizes[d])
     face_dim = next(d for d in connectivity.dims if d != corner_dim)
-    centres = (None, None)
+    centres: tuple[np.ndarray, np.ndarray] | tuple[None, None] = (None, None)
     if lonc in ds.variables and latc in ds.variables:
         centres = _values(ds[lonc], ds[latc], False)
-    return Mesh(*_values(x, y, False), _zero_based(connectivity, face_dim, x.size), x.dims[0], face_dim, False, *centres)
+    return Mesh(
+        *_values(x, y, False), _zero_based(connectivity, face_dim, x.size), x.dims[0], face_dim, False, *centres
+    )
 
 
 def _in_order(ds: xr.Dataset, names: list[str]) -> tuple[xr.DataArray, xr.DataArray]:
@@ -110,15 +112,24 @@ def _in_order(ds: xr.Dataset, names: list[str]) -> tuple[xr.DataArray, xr.DataAr
     if len(names) != 2:
         raise CoordinateError(f"a mesh lists the coordinates {names}; there must be two, a longitude and a latitude")
     a, b = ds[names[0]], ds[names[1]]
-    is_y = str(a.attrs.get("standard_name", a.attrs.get("units", ""))).lower().startswith(
-        ("latitude", "degrees_n", "degree_n", "projection_y")
+    is_y = (
+        str(a.attrs.get("standard_name", a.attrs.get("units", "")))
+        .lower()
+        .startswith(("latitude", "degrees_n", "degree_n", "projection_y"))
     )
     return (b, a) if is_y else (a, b)
 
 
 def _is_planar(x: xr.DataArray, y: xr.DataArray) -> bool:
     marks = f"{x.attrs.get('standard_name', '')} {y.attrs.get('standard_name', '')}"
-    return "projection" in marks or str(x.attrs.get("units", "")).lower() in ("m", "km", "meters", "metres", "meter", "metre")
+    return "projection" in marks or str(x.attrs.get("units", "")).lower() in (
+        "m",
+        "km",
+        "meters",
+        "metres",
+        "meter",
+        "metre",
+    )
 
 
 def _values(x: xr.DataArray, y: xr.DataArray, planar: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -82,7 +82,7 @@ def _parsed(text: Any, path: str) -> dict[str, Any]:
         found = json.loads(text)
         if not isinstance(found["inputs"], list) or not isinstance(found["attributes"], dict):
             raise TypeError
-        return found  # type: ignore[no-any-return]
+        return dict(found)
     except (ValueError, TypeError, KeyError) as error:
         raise StoreError(f"the provenance of {path!r} was altered, or written by another program") from error
 

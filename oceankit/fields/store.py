@@ -36,7 +36,8 @@ def write(
 
     A whole product is written beside ``path`` and takes its place when it is complete: a write that fails or is killed
     leaves the earlier product, or nothing. Lazy data are computed once, block by block, and read back for their hashes.
-    Packing and chunks of the input files are not inherited: float32 stays float32, NaN is missing, times are int64.
+    Packing and chunks of the input files are not inherited: float32 stays float32, NaN is missing, times are int64,
+    missing text is empty, and bytes become text in Zarr.
 
     Parameters
     ----------
@@ -52,7 +53,8 @@ def write(
         Global attributes that only people know: ``title``, ``summary``, ``institution``, ``license`` ...
         ``coverage_content_type`` goes to the data variables that lack it.
     inputs
-        The files that the product was made from; by default those that ``data`` remembers (see `open_fields`).
+        The files that the product was made from; by default those that ``data`` remembers (see `open_fields`), which
+        arithmetic on it forgets.
     options
         How it was made, recorded as given; anything that JSON can say.
 

@@ -86,7 +86,7 @@ def apply_strict(fields, start, columns, values, least, out):
 
 
 @kernel
-def apply_sum(fields, start, columns, values, least, out):
+def apply_sum(fields, start, columns, values, least, out):  # noqa: ARG001
     """Plain weighted sums, 0 for a row without weights; ``least`` is not used (same call as its siblings)."""
     for f in range(fields.shape[0]):
         field = fields[f]

@@ -66,7 +66,9 @@ def _unit_vectors(lon, lat):
 def lonlat(vectors: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Longitude (-180..180) and latitude in degrees of vectors of shape (..., 3)."""
     v = np.asarray(vectors, np.float64)
-    return np.degrees(np.arctan2(v[..., 1], v[..., 0])), np.degrees(np.arctan2(v[..., 2], np.hypot(v[..., 0], v[..., 1])))
+    return np.degrees(np.arctan2(v[..., 1], v[..., 0])), np.degrees(
+        np.arctan2(v[..., 2], np.hypot(v[..., 0], v[..., 1]))
+    )
 
 
 def great_circle_distance(lon1: ArrayLike, lat1: ArrayLike, lon2: ArrayLike, lat2: ArrayLike) -> np.ndarray:
@@ -231,9 +233,3 @@ def parallel_edge_areas(nodes, faces):
             # 2 atan(tan(dlon/2) sin(lat)) under a great circle.
             out[i] -= dlon * z - 2.0 * math.atan2(z * math.sin(0.5 * dlon), math.cos(0.5 * dlon))
     return out
-
-
-@kernel
-def _cos_half(z, dlon):
-    """cos(dlon/2), the other leg of the lune's half angle for a chord between two points of equal latitude."""
-    return math.cos(0.5 * dlon)

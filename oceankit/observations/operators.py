@@ -50,15 +50,17 @@ class Interp:
         """
         obs = validate(observations)
         planar = "lon" not in obs.variables
-        where = Grid.points(x=obs["x"].values, y=obs["y"].values, dim="obs") if planar else Grid.points(
-            obs["lon"].values, obs["lat"].values, dim="obs"
+        where = (
+            Grid.points(x=obs["x"].values, y=obs["y"].values, dim="obs")
+            if planar
+            else Grid.points(obs["lon"].values, obs["lat"].values, dim="obs")
         )
         grid = Grid.from_dataset(field)
         try:
             there = Regridder(grid, where, self.method, min_coverage=self.min_coverage)(field)
         except NoOverlapError:
             # Every observation is outside: what becomes of it is for the caller to say.
-            sample = field.isel({d: 0 for d in grid.dims}, drop=True)
+            sample = field.isel(dict.fromkeys(grid.dims, 0), drop=True)
             there = xr.full_like(sample.expand_dims(obs=obs.sizes["obs"], axis=-1), np.nan, dtype=np.float64)
         for kind, name in (("time", self.time), ("depth", self.depth)):
             there = _along_axis(there, field, obs, kind, name)
@@ -89,7 +91,9 @@ def elapsed(times: Any) -> np.ndarray:
         try:
             stamps = [np.datetime64(v.strftime("%Y-%m-%dT%H:%M:%S"), "ns") for v in values.ravel()]
         except ValueError as error:
-            raise ObservationError(f"the field's dates cannot be compared with those of the observations: {error}") from None
+            raise ObservationError(
+                f"the field's dates cannot be compared with those of the observations: {error}"
+            ) from None
         return elapsed(np.array(stamps).reshape(values.shape))
     raise ObservationError(f"times of dtype {values.dtype} were not decoded; open the file with decoded times")
 
@@ -115,8 +119,8 @@ def _along_axis(there: xr.DataArray, field: xr.DataArray, obs: xr.Dataset, kind:
     upper = np.clip(np.searchsorted(places, at, side="right"), 1, places.size - 1)
     share = (at - places[upper - 1]) / (places[upper] - places[upper - 1])
     share = np.where((share < 0) | (share > 1), np.nan, share)
-    low = there.isel({dim: xr.DataArray(order[upper - 1], dims="obs")}).drop_vars(axis.name, errors="ignore")
-    high = there.isel({dim: xr.DataArray(order[upper], dims="obs")}).drop_vars(axis.name, errors="ignore")
+    low = there.isel({dim: xr.DataArray(order[upper - 1], dims="obs")}).drop_vars([axis.name], errors="ignore")
+    high = there.isel({dim: xr.DataArray(order[upper], dims="obs")}).drop_vars([axis.name], errors="ignore")
     weight = xr.DataArray(share, dims="obs")
     mixed = low * (1 - weight) + high * weight
     # A missing neighbour with no weight is no loss.

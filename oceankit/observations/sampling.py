@@ -42,7 +42,8 @@ def satellite_tracks(
     """
     if n_tracks < 1 or not spacing > 0 or not 0 < inclination <= 90:
         raise ValueError(
-            f"n_tracks={n_tracks}, spacing={spacing}, inclination={inclination}: tracks are at least 1, the spacing is above 0 km "
+            f"n_tracks={n_tracks}, spacing={spacing}, inclination={inclination}: tracks are at least 1, "
+            "the spacing is above 0 km "
             "and the inclination between 0 and 90 degrees"
         )
     start = np.random.default_rng(rng).uniform(0, 360)
@@ -72,7 +73,13 @@ def random_points(n: int, *, rng: int | np.random.Generator | None = None) -> tu
 
 
 def synthetic(
-    truth: xr.DataArray, lon: Any, lat: Any, *, error_std: Any, rng: int | np.random.Generator | None = None, **more: Any
+    truth: xr.DataArray,
+    lon: Any,
+    lat: Any,
+    *,
+    error_std: Any,
+    rng: int | np.random.Generator | None = None,
+    **more: Any,
 ) -> xr.Dataset:
     """Observations of ``truth`` at given positions with random errors; positions outside its valid cells are left out.
 

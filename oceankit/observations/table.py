@@ -120,7 +120,9 @@ def validate(obs: xr.Dataset) -> xr.Dataset:
         As for :func:`table`.
     """
     if not isinstance(obs, xr.Dataset):
-        raise ObservationError(f"observations are a Dataset along 'obs', not a {type(obs).__name__}; make one with table(...)")
+        raise ObservationError(
+            f"observations are a Dataset along 'obs', not a {type(obs).__name__}; make one with table(...)"
+        )
     if "obs" not in obs.dims:
         raise ObservationError(f"observations lie along a dimension 'obs'; this Dataset has {tuple(obs.dims)}")
     positions = [n for n in ("lon", "lat") if n in obs.variables] or [n for n in ("x", "y") if n in obs.variables]
@@ -134,7 +136,9 @@ def validate(obs: xr.Dataset) -> xr.Dataset:
     flags = obs["flag"].values if "flag" in obs.variables else np.full(obs.sizes["obs"], 2)
     strange = ~np.isin(flags, (1, 2, 3, 4, 9))
     if strange.any():
-        raise ObservationError(f"flag {flags[strange][0]} is none of QARTOD's 1 2 3 4 9 (the first at obs {np.argmax(strange)})")
+        raise ObservationError(
+            f"flag {flags[strange][0]} is none of QARTOD's 1 2 3 4 9 (the first at obs {np.argmax(strange)})"
+        )
     wanted = np.isin(flags, (1, 2))
     for name in (*positions, "value", "error_std", *(["depth"] if "depth" in obs.variables else [])):
         values = obs[name].values
@@ -161,7 +165,9 @@ def validate(obs: xr.Dataset) -> xr.Dataset:
             i = int(np.argmax(np.abs(lon) > 540))
             raise ObservationError(f"lon is {lon[i]:g} at obs {i}; longitudes are degrees, -180..180 or 0..360")
     if "time" in obs.variables and np.isnat(obs["time"].values).any():
-        raise ObservationError(f"time is missing at obs {int(np.argmax(np.isnat(obs['time'].values)))}; drop those observations")
+        raise ObservationError(
+            f"time is missing at obs {int(np.argmax(np.isnat(obs['time'].values)))}; drop those observations"
+        )
     return obs
 
 
@@ -173,7 +179,9 @@ def _column(name: str, given: Any, n: int, dtype: Any) -> np.ndarray:
     if values.ndim == 0:
         return np.full(n, values)
     if values.shape != (n,):
-        raise ObservationError(f"{name} has shape {values.shape}, but there are {n} values; give one each, or one for all")
+        raise ObservationError(
+            f"{name} has shape {values.shape}, but there are {n} values; give one each, or one for all"
+        )
     return values
 
 

@@ -81,28 +81,29 @@ def cut(field: xr.DataArray, x: xr.DataArray, y: xr.DataArray) -> Cells:
         lon_edges, lat_edges = _edges(np.unwrap(lon, period=360.0), x, lat, y), _edges(lat, y, lon, x)
         _close(lon_edges)
         lat_edges = np.clip(lat_edges, -90.0, 90.0)
-        return Cells(values, *np.meshgrid(lon, lat), *np.meshgrid(lon_edges, lat_edges), True)
+        centres, corners = np.meshgrid(lon, lat), np.meshgrid(lon_edges, lat_edges)
+        return Cells(values, centres[0], centres[1], corners[0], corners[1], True)
     if min(lon.shape) < 2:
         raise ValueError(f"{describe(field)} has shape {lon.shape}: its cells have no size; select at least 2 by 2")
     lost = int((np.isfinite(values) & ~(np.isfinite(lon) & np.isfinite(lat))).sum())
     if lost:
         raise ValueError(
-            f"{describe(field)} has {lost} values where {x.name!r} or {y.name!r} is missing, so they have no place on a map; "
-            f"mask them first with .where(field[{x.name!r}].notnull() & field[{y.name!r}].notnull())"
+            f"{describe(field)} has {lost} values where {x.name!r} or {y.name!r} is missing, so they have no place on "
+            f"a map; mask them first with .where(field[{x.name!r}].notnull() & field[{y.name!r}].notnull())"
         )
-    corners = _corners(unit(lon, lat))
-    corner_lon = np.degrees(np.arctan2(corners[..., 1], corners[..., 0]))
-    corner_lat = np.degrees(np.arcsin(np.clip(corners[..., 2], -1.0, 1.0)))
+    x3, y3, z3 = np.moveaxis(_corners(unit(lon, lat)), -1, 0)
+    corner_lon, corner_lat = np.degrees(np.arctan2(y3, x3)), np.degrees(np.arcsin(np.clip(z3, -1.0, 1.0)))
     return Cells(values, lon, lat, corner_lon, corner_lat, False)
 
 
 def _edges(centres: np.ndarray, named: xr.DataArray, other: np.ndarray, other_named: xr.DataArray) -> np.ndarray:
     if not np.isfinite(centres).all():
-        raise ValueError(f"{named.name!r} has missing values; drop them first, for example with .dropna({named.dims[0]!r})")
+        raise ValueError(f"{named.name!r} has missing values; drop them first with .dropna({named.dims[0]!r})")
     steps = np.diff(centres)
     if centres.size == 1:
         if other.size == 1:
-            raise ValueError(f"{named.name!r} and {other_named.name!r} have one value each: the cell has no size; select more")
+            names = f"{named.name!r} and {other_named.name!r}"
+            raise ValueError(f"{names} have one value each: the cell has no size; select more")
         half = abs(other[1] - other[0]) / 2
         return np.array([centres[0] - half, centres[0] + half])
     if not ((steps > 0).all() or (steps < 0).all()):

@@ -27,17 +27,15 @@ def time_of(field: xr.DataArray, name: Hashable | None) -> xr.DataArray:
     """
     time = find(field, "time", name=name)
     if time.ndim != 1:
-        raise ValueError(f"{describe(field)} has the time {time.name!r} along {time.dims}; a series needs it along one dimension")
-    values = time.values
+        raise ValueError(f"the time {time.name!r} of {describe(field)} lies along {time.dims}; it needs one dimension")
+    values, what = time.values, f"{time.name!r} of {describe(field)}"
     dated = time.dtype.kind == "M" or (time.dtype == object and time.size and hasattr(values[0], "calendar"))
     if not dated:
-        raise ValueError(
-            f"{time.name!r} of {describe(field)} holds {time.dtype} values, not dates; decode it first with xr.decode_cf(ds)"
-        )
+        raise ValueError(f"{what} holds {time.dtype} values, not dates; decode it first with xr.decode_cf(ds)")
     if time.dtype.kind == "M" and np.isnat(values).any():
-        raise ValueError(f"{time.name!r} of {describe(field)} has missing dates; drop them first with .dropna({time.dims[0]!r})")
+        raise ValueError(f"{what} has missing dates; drop them first with .dropna({time.dims[0]!r})")
     if not (values[1:] > values[:-1]).all():
-        raise ValueError(f"{time.name!r} of {describe(field)} does not increase; sort it first with .sortby({time.name!r})")
+        raise ValueError(f"{what} does not increase; sort it first with .sortby({time.name!r})")
     return time
 
 

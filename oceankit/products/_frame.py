@@ -8,7 +8,9 @@ import numpy as np
 from oceankit._extras import require
 from oceankit.products import _geo, _style
 
-__all__ = ["axes", "checked", "colorbar", "degree_ticks", "degrees_text", "fit", "grid", "map_size", "set_view", "small_print"]
+__all__ = [
+    "axes", "checked", "colorbar", "degree_ticks", "degrees_text", "fit", "grid", "map_size", "set_view", "small_print",
+]  # fmt: skip
 
 Box = tuple[float, float, float, float]
 _TALLEST = 7.0  # inches
@@ -99,7 +101,7 @@ def set_view(ax: Any, box: Box) -> None:
     points = _geo.View(box, seam, ax.projection, False).project(lon, lat).reshape(-1, 2)
     points = points[np.isfinite(points).all(axis=1)]
     if len(points) == 0:
-        raise ValueError(f"the projection {type(ax.projection).__name__} shows nothing of the region {box}; take another")
+        raise ValueError(f"projection {type(ax.projection).__name__} shows nothing of the region {box}; take another")
     low, high = points.min(axis=0), points.max(axis=0)
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
 

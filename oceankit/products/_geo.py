@@ -91,7 +91,7 @@ def view(ax: "Axes") -> View:
     crs = require("cartopy.crs", extra="plot", purpose="map projections")
     projection = ax.projection  # type: ignore[attr-defined]
     seam = seam_of(projection)
-    grid = np.meshgrid(np.linspace(*x, 61), np.linspace(*y, 61))
+    grid = np.meshgrid(np.linspace(x[0], x[1], 61), np.linspace(y[0], y[1], 61))
     found = crs.PlateCarree().transform_points(projection, grid[0].ravel(), grid[1].ravel())
     inside = np.isfinite(found[:, :2]).all(axis=1) & (np.abs(found[:, 1]) <= 90)
     lon, lat = turned(found[inside, 0], seam), found[inside, 1]

@@ -15,7 +15,10 @@ from oceankit.fields.coordinates import candidates, describe
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["RC", "check", "date_text", "drawing", "flat", "plt", "pretty_units", "put_stamp", "put_titles", "quantity", "time_text"]
+__all__ = [
+    "RC", "check", "date_text", "drawing", "flat", "label", "plt", "pretty_units", "put_stamp", "put_titles",
+    "quantity", "time_text",
+]  # fmt: skip
 
 PAGE_WIDTH = 7.0  # inches: the text width of an A4 page
 COAST, LAND, MISSING, HATCH, GRID, TEXT = "#404040", "#d6d3cd", "#f6f6f6", "#c4c4c4", "#7f7f7f", "#222222"
@@ -39,7 +42,10 @@ RC: dict[Any, Any] = {
     "figure.dpi": 200,
     "savefig.dpi": 200,
 }
-_MONTHS = "January February March April May June July August September October November December".split()
+_MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+)  # fmt: skip
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _UNITS = {
     **dict.fromkeys(["degc", "celsius", "degree_celsius", "degrees_celsius", "degree_c", "degrees_c", "deg_c"], "°C"),
@@ -93,6 +99,12 @@ def quantity(field: xr.DataArray) -> str:
     return text[:1].upper() + text[1:]
 
 
+def label(field: xr.DataArray) -> str:
+    """The quantity with its units in brackets."""
+    units = pretty_units(field.attrs.get("units"))
+    return f"{quantity(field)} ({units})" if units else quantity(field)
+
+
 def date_text(value: Any) -> str:
     """A date as people write it: ``16 January 2015``, with the hour where there is one.
 
@@ -129,9 +141,10 @@ def check(field: xr.DataArray, purpose: str) -> None:
     if isinstance(field, xr.Dataset):
         raise ValueError(f"{purpose} shows one field, but got a Dataset of {list(field.data_vars)}; pick one: ds[name]")
     if not isinstance(field, xr.DataArray):
-        raise ValueError(f"{purpose} shows an xarray.DataArray, but got {type(field).__name__}; wrap it with coordinates")
+        kind = type(field).__name__
+        raise ValueError(f"{purpose} shows an xarray.DataArray, but got {kind}; wrap it with its coordinates")
     if field.dtype.kind not in "fiub":
-        raise ValueError(f"{describe(field)} has dtype {field.dtype}, which {purpose} cannot colour; convert it to numbers")
+        raise ValueError(f"{describe(field)} has dtype {field.dtype}, which has no colour; convert it to numbers")
 
 
 def flat(field: xr.DataArray, dims: tuple[Hashable, ...], purpose: str) -> xr.DataArray:
@@ -153,8 +166,9 @@ def put_titles(ax: "Axes", title: str, subtitle: str, *, share: float = 1.0) -> 
     title = textwrap.fill(title, max(int(points / 6.6), 20))
     if subtitle:
         ax.annotate(
-            subtitle, (0, 1), (0, 5), xycoords="axes fraction", textcoords="offset points", ha="left", va="bottom", fontsize=9
-        )
+            subtitle, (0, 1), (0, 5), xycoords="axes fraction", textcoords="offset points", ha="left", va="bottom",
+            fontsize=9,
+        )  # fmt: skip
     if title:
         lines = subtitle.count("\n") + 1 if subtitle else 0
         ax.set_title(title, loc="left", fontsize=11, fontweight="bold", y=1.0, pad=6.0 + 12.0 * lines)

@@ -74,9 +74,7 @@ def resolutions() -> dict[str, Path]:
     return found
 
 
-def coast(
-    west: float, east: float, south: float, north: float, *, resolution: Resolution | None = None
-) -> Coast:
+def coast(west: float, east: float, south: float, north: float, *, resolution: Resolution | None = None) -> Coast:
     """Land, lakes and coastlines of a region, cut at its edges.
 
     Parameters
@@ -180,7 +178,9 @@ def _region(folder: str, letter: str, west: float, east: float, south: float, no
     rings = _read(folder, letter)
     # Below about 0.1 mm on a page 180 mm wide.
     smallest = ((east - west) * 111.0 / 1800.0) ** 2
-    land, lakes, lines = [], [], []
+    land: Any = []
+    lakes: Any = []
+    lines: Any = []
     for turn in range(int(np.floor((west - 180) / 360)), int(np.ceil((east + 180) / 360)) + 1):
         box = shapely.box(west - 360 * turn, south, east - 360 * turn, north)
         inside = (
@@ -228,7 +228,9 @@ def _without(land: Any, lakes: Any) -> Any:
 def _polygons(rings: _Rings, chosen: np.ndarray, box: Any) -> Any:
     shapely = require("shapely", extra="plot", purpose="coastlines")
     vertices, owner = _vertices(rings, chosen)
-    shapes = shapely.polygons(shapely.linearrings(vertices, indices=owner)) if chosen.size else np.array([], dtype=object)
+    if chosen.size == 0:
+        return shapely.MultiPolygon()
+    shapes = shapely.polygons(shapely.linearrings(vertices, indices=owner))
     broken = ~shapely.is_valid(shapes)
     shapes[broken] = shapely.make_valid(shapes[broken])
     return shapely.multipolygons(_areas(shapely.intersection(shapes, box)))
@@ -254,12 +256,13 @@ def _shore(rings: _Rings, chosen: np.ndarray) -> Any:
     kept = np.bincount(runs)[runs] > 1
     if not kept.any():
         return shapely.MultiLineString()
-    return shapely.multilinestrings(shapely.linestrings(xy[kept], indices=np.unique(runs[kept], return_inverse=True)[1]))
+    numbered = np.unique(runs[kept], return_inverse=True)[1]
+    return shapely.multilinestrings(shapely.linestrings(xy[kept], indices=numbered))
 
 
 def _turned(shape: Any, turn: int) -> Any:
     shapely = require("shapely", extra="plot", purpose="coastlines")
-    return shapely.transform(shape, lambda xy: xy + [360.0 * turn, 0.0]) if turn else shape
+    return shapely.transform(shape, lambda xy: xy + np.array([360.0 * turn, 0.0])) if turn else shape
 
 
 def _areas(shapes: Any) -> Any:

@@ -9,7 +9,7 @@ import xarray as xr
 
 from oceankit._extras import require
 from oceankit.fields.coordinates import describe
-from oceankit.products._style import pretty_units, quantity
+from oceankit.products._style import label, pretty_units
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap, Normalize
@@ -31,25 +31,26 @@ class Colours(NamedTuple):
     extend: str
 
 
+_COMPONENTS = "eastward|northward|zonal|meridional|upward|downward|[xyuvw]"
 # (what the names say, colour map, scale); the first that matches counts. Colour maps: cmocean (Thyng et al., 2016).
-# from_zero falls back to balance where values are negative: an error may be a standard deviation or a signed difference.
+# from_zero falls back to balance where values are negative: an error may be a deviation or a signed difference.
 _RULES = tuple(
     (re.compile(pattern), cmap, scale)
     for pattern, cmap, scale in (
-        (r"standard (error|deviation)|\bstd(dev|ev)?\b|spread|uncertaint|varianc|\brms|\berrors?\b", "amp", "from_zero"),
-        (r"anomal|increment|differenc|\bbias\b|innovation|departure|misfit|residual|tendency|trend", "balance", "symmetric"),
+        (r"standard deviation|\bstd(dev|ev)?\b|spread|uncertaint|varianc|\brms|\berrors?\b", "amp", "from_zero"),
+        (r"anomal|increment|differenc|\bbias\b|innovation|departure|misfit|residual", "balance", "symmetric"),
+        (r"tendency|trend|vorticity", "balance", "symmetric"),
         (r"chlorophyll|\bchl", "algae", "log"),
         (r"probabilit|^p event", "amp", "from_zero"),
         (r"^depth|isotherm|mixed layer|floor depth|bathymetr|layer thickness", "deep", "range"),
         (r"temperature|\bsst\b|\btos\b|\bthetao\b", "thermal", "range"),
         (r"salinity|\bsss\b|\bso\b", "haline", "range"),
-        (r"(east|north|[xyuvw]|zonal|meridional|upward|downward) ?(ward)?s?\b.* (velocity|wind|current|stress)|vorticity",
-         "balance", "symmetric"),
+        (rf"\b({_COMPONENTS})\b.* (velocity|wind|current|stress)", "balance", "symmetric"),
         (r"\bspeed\b", "speed", "from_zero"),
         (r"wave.*period", "tempo", "from_zero"),
         (r"wave.*height|\bswh\b|\bhs\b", "amp", "from_zero"),
         (r"sea ice|ice concentration|ice fraction", "ice", "from_zero"),
-        (r"above (mean )?sea level|\bsla\b|sea surface height|sea level|\bssh\b|\badt\b|\bzos\b", "balance", "symmetric"),
+        (r"sea level|\bsla\b|sea surface height|\bssh\b|\badt\b|\bzos\b", "balance", "symmetric"),
         (r"density", "dense", "range"),
         (r"turbidity|suspended", "turbid", "from_zero"),
         (r"from direction|to direction|\bphase\b", "phase", "cyclic"),
@@ -122,9 +123,7 @@ def colours_for(
             + (" and vmin > 0 for a logarithmic scale" if scale == "log" else "")
         )
     norm, extend = _norm(values, scale, low, high, levels, colourmap, describe(field))
-    units = pretty_units(field.attrs.get("units"))
-    label = quantity(field)
-    return Colours(colourmap, norm, f"{label} ({units})" if units else label, units, extend)
+    return Colours(colourmap, norm, label(field), pretty_units(field.attrs.get("units")), extend)
 
 
 def _choice(field: xr.DataArray, values: np.ndarray) -> tuple[str, str]:
@@ -143,7 +142,7 @@ def _colourmap(cmap: Any) -> Any:
         return matplotlib.colormaps[cmap]
     cmocean = require("cmocean", extra="plot", purpose="colour maps")
     if cmap not in cmocean.cm.cmap_d:
-        raise ValueError(f"cmap={cmap!r} is no colour map of matplotlib or cmocean; take for example 'thermal' or 'balance'")
+        raise ValueError(f"cmap={cmap!r} is no colour map of matplotlib or cmocean; 'thermal' and 'balance' are")
     return cmocean.cm.cmap_d[cmap]
 
 
@@ -174,7 +173,9 @@ def _nice(low: float, high: float) -> tuple[float, float]:
     """The limits rounded outwards to about a twentieth of the range."""
     ticker = require("matplotlib.ticker", extra="plot", purpose="colour maps")
     ticks = ticker.MaxNLocator(nbins=20, steps=_NICE).tick_values(low, high)
-    return float(ticks[ticks <= low + 1e-12 * abs(low)].max()), float(ticks[ticks >= high - 1e-12 * abs(high)].min())
+    ends = ticks[ticks <= low + 1e-12 * abs(low)].max(), ticks[ticks >= high - 1e-12 * abs(high)].min()
+    # Multiples of the step carry its rounding: 1.2000000000000002.
+    return float(f"{ends[0]:.12g}"), float(f"{ends[1]:.12g}")
 
 
 def _decade(value: float, *, down: bool) -> float:
@@ -238,7 +239,8 @@ def in_units(field: xr.DataArray, units: str) -> xr.DataArray:
     elif (want, have) in _FACTORS:
         converted = field / _FACTORS[want, have]
     else:
-        raise ValueError(f"{describe(field)} is in {field.attrs['units']!r}, which cannot be shown in {units!r}; convert it first")
+        given = field.attrs["units"]
+        raise ValueError(f"{describe(field)} is in {given!r}, which cannot be shown in {units!r}; convert it first")
     return converted.assign_attrs({**field.attrs, "units": units}).rename(field.name)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_map"]
 
+
 def plot_map(
     field: xr.DataArray,
     *,
@@ -127,7 +128,8 @@ def plot_map(
         if colorbar:
             # The title may name the quantity already.
             _frame.colorbar(ax, artist, colours.units if title is None else colours.label, colours.extend)
-        _style.put_titles(ax, _style.quantity(field) if title is None else title, date if subtitle is None else subtitle)
+        title = _style.quantity(field) if title is None else title
+        _style.put_titles(ax, title, date if subtitle is None else subtitle)
         if stamp:
             _style.put_stamp(ax, stamp)
         if attribution:
@@ -156,16 +158,17 @@ def _within(
     west, east, south, north = box
     offset = np.mod(lon - (west + east) / 2 + 180.0, 360.0) - 180.0
     in_lon, in_lat = np.abs(offset) <= (east - west) / 2, (lat >= south) & (lat <= north)
-    both = in_lat[:, None] & in_lon[None, :] if lon.ndim == 1 else in_lon & in_lat
+    both = np.asarray(in_lat[:, None] & in_lon[None, :] if lon.ndim == 1 else in_lon & in_lat)
+    seen = [np.asarray(both.any(axis=axis)) for axis in (1, 0)]
     if not both.any():
         raise ValueError(
             f"no cell centre of {describe(field)} lies in extent west={west:g}, east={east:g}, south={south:g}, "
             f"north={north:g}; its longitudes are {np.nanmin(lon):g} to {np.nanmax(lon):g}, "
             f"its latitudes {np.nanmin(lat):g} to {np.nanmax(lat):g}"
         )
-    rows, columns = _with_neighbours(both.any(axis=1)), _with_neighbours(both.any(axis=0), around=lon.ndim == 1)
+    rows, columns = _with_neighbours(seen[0]), _with_neighbours(seen[1], around=lon.ndim == 1)
     pick = {field.dims[0]: rows, field.dims[1]: columns}
-    return field.isel(pick), *(c.isel({d: pick[d] for d in c.dims}) for c in (x, y))
+    return field.isel(pick), x.isel({d: pick[d] for d in x.dims}), y.isel({d: pick[d] for d in y.dims})
 
 
 def _with_neighbours(wanted: np.ndarray, *, around: bool = False) -> np.ndarray:

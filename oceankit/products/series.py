@@ -70,28 +70,28 @@ def plot_series(
         fit its times or calendar.
     """
     when, series = _along_time(series, time, "plot_series")
-    if isinstance(climatology, xr.Dataset):
-        climatology, threshold = _both(climatology, threshold)
-    normal = None if climatology is None else _at(climatology, when, series, "climatology")
+    mean, threshold = _both(climatology, threshold) if isinstance(climatology, xr.Dataset) else (climatology, threshold)
+    normal = None if mean is None else _at(mean, when, series, "climatology")
     limit = None if threshold is None else _at(threshold, when, series, "threshold")
     if units is not None:
-        series, normal, limit = (v if v is None else in_units(v, units) for v in (series, normal, limit))
+        normal, limit = (v if v is None else in_units(v, units) for v in (normal, limit))
+        series = in_units(series, units)
+    looks: list[tuple[xr.DataArray | None, str, dict[str, Any]]] = [
+        (normal, "Climatology", {"color": _MEAN, "linewidth": 1.0}),
+        (limit, "Threshold", {"color": _WARM, "linewidth": 0.9, "linestyle": (0, (4, 2))}),
+    ]
     t = _dates.numbers(when.values, when)
     with _style.drawing():
         own = ax is None
         if ax is None:
             ax = _style.plt().figure(figsize=(_style.PAGE_WIDTH, 3.6)).add_subplot()
-        for other, name, look in (
-            (normal, "Climatology", {"color": _MEAN, "linewidth": 1.0}),
-            (limit, "Threshold", {"color": _WARM, "linewidth": 0.9, "linestyle": (0, (4, 2))}),
-        ):
+        for other, name, look in looks:
             if other is not None:
                 ax.plot(*_dates.with_gaps(t, other.values), label=name, gid=name.lower(), zorder=3, **look)
         _line(ax, t, series.values, label or _style.quantity(series))
         if events is not None:
             _events(ax, events, when, t, series.values, None if limit is None else limit.values)
-        unit = _style.pretty_units(series.attrs.get("units"))
-        ax.set_ylabel(f"{_style.quantity(series)} ({unit})" if unit else _style.quantity(series))
+        ax.set_ylabel(_style.label(series))
         ax.margins(x=0.01)
         _dates.dress(ax.xaxis, when)
         ax.grid(axis="y", color=_style.GRID, linewidth=0.3, alpha=0.6)
@@ -116,7 +116,9 @@ def _along_time(field: xr.DataArray, name: Hashable | None, purpose: str) -> tup
 
 def _both(climatology: xr.Dataset, threshold: Any) -> tuple[Any, Any]:
     if "mean" not in climatology:
-        raise ValueError(f"climatology has no variable 'mean', only {list(climatology.data_vars)}; give the DataArray that is meant")
+        raise ValueError(
+            f"climatology has no variable 'mean' but {list(climatology.data_vars)}; give the DataArray meant"
+        )
     return climatology["mean"], climatology.get("threshold") if threshold is None else threshold
 
 
@@ -133,8 +135,8 @@ def _at(values: xr.DataArray | float, when: xr.DataArray, series: xr.DataArray, 
         found = found.sel(month=when.dt.month.values)
     elif found.dims != when.dims or when.name not in found.coords or not np.array_equal(found[when.name], when):
         raise ValueError(
-            f"{what} has dimensions {dict(values.sizes)} and must be a number, lie along 'dayofyear' or 'month', or at the "
-            f"very times of {describe(series)}; select or reindex it first"
+            f"{what} has dimensions {dict(values.sizes)} and must be a number, lie along 'dayofyear' or 'month', or at "
+            f"the very times of {describe(series)}; select or reindex it first"
         )
     have, want = (_style.pretty_units(v.attrs.get("units")) for v in (values, series))
     if "units" in values.attrs and have != want:
@@ -156,7 +158,7 @@ def _events(
 ) -> None:
     missing = [name for name in ("start", "end") if name not in events]
     if missing:
-        raise ValueError(f"events lack {', '.join(missing)}; they have {list(events.variables)}: start and end are dates along 'event'")
+        raise ValueError(f"events lack {', '.join(missing)}; needed: dates start and end along 'event'")
     if events["start"].size == 0:
         return
     start, end = (_dates.numbers(events[name].values.ravel(), when) for name in ("start", "end"))
@@ -172,7 +174,8 @@ def _events(
         if limit is not None:
             inside = (t >= first) & (t <= last)
             over = inside & ((values < limit) if cold else (values > limit))
-            ax.fill_between(t, values, limit, where=over, color=color, alpha=0.55, linewidth=0, zorder=2, interpolate=True)
+            look = {"color": color, "alpha": 0.55, "linewidth": 0, "zorder": 2}
+            ax.fill_between(t, values, limit, where=over, interpolate=True, **look)
 
 
 def _legend(ax: Any) -> None:
@@ -243,7 +246,9 @@ def plot_hovmoller(
     across, letters = _across(field, x)
     field = _style.flat(field, (when.dims[0], across.dims[0]), "plot_hovmoller").compute()
     if min(field.shape) < 2:
-        raise ValueError(f"{describe(field)} has shape {field.shape}: plot_hovmoller needs at least 2 times and 2 columns")
+        raise ValueError(
+            f"{describe(field)} has shape {field.shape}; plot_hovmoller needs 2 times and 2 columns or more"
+        )
     if units is not None:
         field = in_units(field, units)
     colours = colours_for(field, cmap=cmap, vmin=vmin, vmax=vmax, levels=levels, robust=robust)
@@ -252,7 +257,7 @@ def plot_hovmoller(
         columns = in_degrees(across, "longitude" if letters == "EW" else "latitude")
         columns = np.unwrap(columns, period=360.0) if letters == "EW" else columns
     if not ((np.diff(columns) > 0).all() or (np.diff(columns) < 0).all()):
-        raise ValueError(f"{across.name!r} neither increases nor decreases throughout; sort it first with .sortby({across.name!r})")
+        raise ValueError(f"{across.name!r} is not in order; sort it first with .sortby({across.name!r})")
     t, values = _dates.with_gaps(_dates.numbers(when.values, when), np.asarray(field.values, dtype=np.float64))
     with _style.drawing():
         own = ax is None
@@ -268,7 +273,7 @@ def plot_hovmoller(
         if letters:
             _frame.degree_ticks(ax.xaxis, letters)
         else:
-            ax.set_xlabel(f"{_style.quantity(across)} ({_style.pretty_units(across.attrs.get('units'))})".removesuffix(" ()"))
+            ax.set_xlabel(_style.label(across))
         ax.grid(color=_style.GRID, linewidth=0.3, alpha=0.6)
         if colorbar:
             _frame.colorbar(ax, artist, colours.units if title is None else colours.label, colours.extend)
@@ -284,7 +289,9 @@ def _across(field: xr.DataArray, name: Hashable | None) -> tuple[xr.DataArray, s
     if name is None:
         names = [n for kind in found.values() for n in kind if field[n].size > 1]
         if not names:
-            raise ValueError(f"{describe(field)} has no 1-D longitude or latitude to lay across; name a coordinate with x=")
+            raise ValueError(
+                f"{describe(field)} has no 1-D longitude or latitude; name a coordinate to lay across with x="
+            )
         name = names[0]
     if name not in field.coords or field[name].ndim != 1:
         raise ValueError(f"x={name!r} is no 1-D coordinate of {describe(field)}, which has {list(field.coords)}")

@@ -85,7 +85,9 @@ class Regridder:
         if not 0.0 <= min_coverage <= 1.0:
             raise ValueError(f"min_coverage={min_coverage!r}; it is a share between 0 and 1")
         if extrapolate is not None:
-            raise ValueError(f"extrapolate={extrapolate!r} is not available; only None, which leaves cells outside missing")
+            raise ValueError(
+                f"extrapolate={extrapolate!r} is not available; only None, which leaves cells outside missing"
+            )
         if pole not in ("mean", None):
             raise ValueError(f"pole={pole!r} is not known; choose 'mean' or None")
         if edges not in ("great_circle", "latitude"):
@@ -97,7 +99,9 @@ class Regridder:
         self.min_coverage = min_coverage
         self.edges: Edges = edges
         if self.source.planar != self.target.planar:
-            raise GridError("one grid lies on the sphere and the other on a plane; give both lon and lat, or both x and y")
+            raise GridError(
+                "one grid lies on the sphere and the other on a plane; give both lon and lat, or both x and y"
+            )
         wraps = self.source.periodic if periodic is None else periodic
         self._rows = self._unmasked(self._compute(wraps, pole))
         if self._rows.values.size == 0:
@@ -136,7 +140,11 @@ class Regridder:
         return xr.Dataset(
             {
                 "row": ("n_s", (self._rows.numbers() + 1).astype(np.int32), {"long_name": "target cell, from 1"}),
-                "col": ("n_s", (self._rows.columns.astype(np.int64) + 1).astype(np.int32), {"long_name": "source cell, from 1"}),
+                "col": (
+                    "n_s",
+                    (self._rows.columns.astype(np.int64) + 1).astype(np.int32),
+                    {"long_name": "source cell, from 1"},
+                ),
                 "S": ("n_s", self._rows.values, {"long_name": "weight"}),
                 **grid_dims,
             },
@@ -166,14 +174,16 @@ class Regridder:
         With conservative weights ``(regridded * coverage * target.area()).sum()`` is the integral of the source.
         """
         valid = data.notnull().astype(np.float64)
-        return self._apply(valid, "coverage", -1.0).rename("coverage").assign_attrs(long_name="share covered", units="1")
+        return (
+            self._apply(valid, "coverage", -1.0).rename("coverage").assign_attrs(long_name="share covered", units="1")
+        )
 
     def _dataset(self, ds: xr.Dataset) -> xr.Dataset:
         mine = set(self.source.dims)
         out: dict[Hashable, xr.DataArray] = {}
         bounds = {v.attrs.get("bounds", v.encoding.get("bounds")) for v in ds.variables.values()}
         for name, variable in ds.data_vars.items():
-            if name in bounds or _is_bounds(variable, mine, self.source):
+            if name in bounds or _is_bounds(variable, mine):
                 continue
             shared = mine & set(variable.dims)
             if not shared:
@@ -304,7 +314,7 @@ def _apply_rows(fields: np.ndarray, *, rows: Rows, mode: str, least: float) -> n
     return out
 
 
-def _is_bounds(variable: xr.DataArray, mine: set[Hashable], source: Grid) -> bool:
+def _is_bounds(variable: xr.DataArray, mine: set[Hashable]) -> bool:
     """Corner arrays of the source grid, which describe cells that the target has not."""
     extra = [d for d in variable.dims if d not in mine]
     named = "bnds" in str(variable.name) or "bounds" in str(variable.name) or "vert" in str(variable.name)

@@ -150,7 +150,9 @@ def _lattice_cells(source: Grid, periodic: bool, pole: str | None) -> tuple[np.n
             continue
         if _circles_pole(ring, nodes[number[1 if row == 0 else ny - 2]]):
             top = np.array([0.0, 0.0, np.sign(ring[:, 2].mean())])
-            faces.append(np.stack([number[row], np.roll(number[row], -1), np.full(nx, nodes.shape[0]), np.full(nx, -1)], axis=-1))
+            faces.append(
+                np.stack([number[row], np.roll(number[row], -1), np.full(nx, nodes.shape[0]), np.full(nx, -1)], axis=-1)
+            )
             virtual.append(number[row])
             nodes = np.concatenate([nodes, top[None]])
     return nodes, np.concatenate(faces), virtual
@@ -170,13 +172,18 @@ def _expand(rows: Rows, virtual: list[np.ndarray], size: int) -> Rows:
     """Replace weights on virtual points by equal weights on the cells they are the mean of."""
     if not virtual:
         return rows
-    matrix = scipy.sparse.csr_array((rows.values, rows.columns.astype(np.int64), rows.start), shape=rows.shape)
-    spread = scipy.sparse.lil_array((rows.n_columns, size))
-    spread[np.arange(size), np.arange(size)] = 1.0
+    real = rows.columns < size
+    number = rows.numbers()
+    parts = [(number[real], rows.columns[real].astype(np.int64), rows.values[real])]
     for k, members in enumerate(virtual):
-        spread[size + k, members] = 1.0 / members.size
-    matrix = (matrix @ spread.tocsr()).tocsr()
-    matrix.sum_duplicates()
+        mine = rows.columns == size + k
+        spread = np.repeat(rows.values[mine] / members.size, members.size)
+        parts.append((np.repeat(number[mine], members.size), np.tile(members, int(mine.sum())), spread))
+    if len(parts[0][0]) == len(number):
+        return rows._replace(n_columns=size)
+    row, column, value = (np.concatenate(p) for p in zip(*parts, strict=True))
+    # Adds up what a cell has by itself and as part of the mean.
+    matrix = scipy.sparse.coo_array((value, (row, column)), shape=(rows.shape[0], size)).tocsr()
     matrix.sort_indices()
     return Rows(matrix.indptr.astype(np.int64), matrix.indices.astype(np.uint32), matrix.data, size)
 
@@ -191,7 +198,9 @@ def conservative(source: Grid, target: Grid, *, edges: Edges) -> Rows:
     """
     for grid, which in ((source, "source"), (target, "target")):
         if not grid.has_cells:
-            raise GridError(f"conservative needs cells with corners, and the {which} is a grid of {grid.kind}; use method='nearest'")
+            raise GridError(
+                f"conservative needs cells with corners, and the {which} is a grid of {grid.kind}; use method='nearest'"
+            )
     if source.planar != target.planar:
         raise GridError("one grid lies on the sphere and the other on a plane; give both lon and lat, or both x and y")
     if edges == "latitude" and not source.planar:
@@ -215,9 +224,8 @@ def _between_parallels(source: Grid, target: Grid) -> Rows:
             f"source is {source.kind} and target is {target.kind}: use edges='great_circle'"
         )
     lon = _axis_overlaps(target.corners["lon_bnds"].values, source.corners["lon_bnds"].values, 360.0)
-    lat = _axis_overlaps(
-        *(np.sin(np.radians(g.corners["lat_bnds"].values)) for g in (target, source)), None
-    )  # fmt: skip
+    ours, theirs = (np.sin(np.radians(g.corners["lat_bnds"].values)) for g in (target, source))
+    lat = _axis_overlaps(ours, theirs, None)
     matrix = scipy.sparse.kron(lat, lon, format="csr")
     if source.mask is not None:
         matrix = matrix @ scipy.sparse.diags_array(source.mask.values.ravel().astype(float), format="csr")

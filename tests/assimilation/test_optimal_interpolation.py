@@ -25,7 +25,10 @@ def case():
     )  # fmt: skip
     n = 45
     obs = table(
-        value=rng.normal(15, 1, n), error_std=rng.uniform(0.2, 0.6, n), lon=rng.uniform(117, 128, n), lat=rng.uniform(30, 41, n)
+        value=rng.normal(15, 1, n),
+        error_std=rng.uniform(0.2, 0.6, n),
+        lon=rng.uniform(117, 128, n),
+        lat=rng.uniform(30, 41, n),
     )
     return background, obs
 
@@ -77,12 +80,24 @@ def test_background_errors_that_vary(case):
     analysis, diagnostics = oi.assimilate(background, obs)
     at_obs = 0.5 + 0.05 * (obs.lat.values - 30) + 0.02 * (obs.lon.values - 117)
     lon, lat = np.meshgrid(background.lon.values, background.lat.values)
-    across = covariance.evaluate(
-        "gaussian", great_circle_distance(lon.ravel()[:, None], lat.ravel()[:, None], obs.lon.values, obs.lat.values), LENGTH
-    ) * std.transpose("lat", "lon").values.ravel()[:, None] * at_obs
-    between = covariance.evaluate(
-        "gaussian", great_circle_distance(obs.lon.values[:, None], obs.lat.values[:, None], obs.lon.values, obs.lat.values), LENGTH
-    ) * at_obs[:, None] * at_obs
+    across = (
+        covariance.evaluate(
+            "gaussian",
+            great_circle_distance(lon.ravel()[:, None], lat.ravel()[:, None], obs.lon.values, obs.lat.values),
+            LENGTH,
+        )
+        * std.transpose("lat", "lon").values.ravel()[:, None]
+        * at_obs
+    )
+    between = (
+        covariance.evaluate(
+            "gaussian",
+            great_circle_distance(obs.lon.values[:, None], obs.lat.values[:, None], obs.lon.values, obs.lat.values),
+            LENGTH,
+        )
+        * at_obs[:, None]
+        * at_obs
+    )
     gain = across @ np.linalg.inv(between + np.diag(obs.error_std.values**2))
     np.testing.assert_allclose(
         analysis.values.ravel(), background.values.ravel() + gain @ diagnostics["innovation"].values, atol=1e-10
@@ -107,9 +122,14 @@ def test_the_error_variance_is_the_true_one():
     lon, lat = np.meshgrid(grid.lon.values, grid.lat.values)
     where = np.array([[1.4, 2.3], [3.7, 3.2], [4.1, 0.9], [2.6, 5.2]])
     points = np.concatenate([np.column_stack([lon.ravel(), lat.ravel()]), where])
-    matrix = covariance.evaluate(
-        "matern", great_circle_distance(points[:, None, 0], points[:, None, 1], points[None, :, 0], points[None, :, 1]), 250.0
-    ) * 0.7**2
+    matrix = (
+        covariance.evaluate(
+            "matern",
+            great_circle_distance(points[:, None, 0], points[:, None, 1], points[None, :, 0], points[None, :, 1]),
+            250.0,
+        )
+        * 0.7**2
+    )
     draws = rng.multivariate_normal(np.zeros(len(points)), matrix, size=4000, method="cholesky")
     error = np.empty((4000, grid.size))
     background = xr.DataArray(np.zeros(grid.shape), dims=grid.dims, coords=grid.coords())
@@ -166,7 +186,10 @@ def test_depth_and_time():
     time = np.array(["2015-01-01", "2015-01-11"], "datetime64[ns]")
     background = xr.DataArray(
         np.zeros((2, 3, 2, 2)), dims=("time", "depth", "lat", "lon"), name="t",
-        coords={"time": time, "depth": ("depth", [0.0, 50.0, 1000.0], {"units": "m", "axis": "Z"}), "lat": [0.0, 1.0], "lon": [0.0, 1.0]},
+        coords={
+            "time": time, "depth": ("depth", [0.0, 50.0, 1000.0], {"units": "m", "axis": "Z"}),
+            "lat": [0.0, 1.0], "lon": [0.0, 1.0],
+        },
     )  # fmt: skip
     obs = table(value=[1.0], error_std=1.0, lon=[0.0], lat=[0.0], depth=[0.0], time=["2015-01-01"])
     oi = OptimalInterpolation(
@@ -178,7 +201,9 @@ def test_depth_and_time():
     np.testing.assert_allclose(column[0, 1], 0.5 * np.exp(-0.5))
     np.testing.assert_allclose(column[1, 1], 0.5 * np.exp(-1.0))
     assert abs(column[:, 2]).max() < 1e-80
-    np.testing.assert_allclose(diagnostics["analysis_error_variance"].isel(lat=0, lon=0).values[1, 1], 1 - 0.5 * np.exp(-2.0))
+    np.testing.assert_allclose(
+        diagnostics["analysis_error_variance"].isel(lat=0, lon=0).values[1, 1], 1 - 0.5 * np.exp(-2.0)
+    )
     steady = OptimalInterpolation(background_error_std=1.0, length_scale=100.0, depth_scale=50.0)
     both = steady.assimilate(background, obs)[0].isel(lat=0, lon=0, depth=0).values
     np.testing.assert_allclose(both, 0.5)
@@ -200,7 +225,9 @@ def test_on_a_plane():
 def test_land_stays_land_and_float32_stays_float32(case):
     background, obs = case
     background = background.where(background.lon > 119).astype(np.float32)
-    analysis, diagnostics = OptimalInterpolation(background_error_std=0.8, length_scale=LENGTH).assimilate(background, obs)
+    analysis, diagnostics = OptimalInterpolation(background_error_std=0.8, length_scale=LENGTH).assimilate(
+        background, obs
+    )
     assert analysis.dtype == np.float32
     assert diagnostics["analysis_error_variance"].dtype == np.float64
     np.testing.assert_array_equal(np.isnan(analysis.values), np.isnan(background.values))
@@ -225,7 +252,9 @@ def test_flags_are_obeyed_and_counted(case):
 
 def test_several_fields(case):
     background, obs = case
-    ds = xr.Dataset({"sst": background, "sss": (background + 20).assign_attrs(standard_name="sea_surface_salinity", units="1")})
+    ds = xr.Dataset(
+        {"sst": background, "sss": (background + 20).assign_attrs(standard_name="sea_surface_salinity", units="1")}
+    )
     kinds = np.where(np.arange(45) % 2, "sea_surface_salinity", "sst")
     mixed = obs.assign(variable=("obs", kinds), value=obs["value"] + 20 * (np.arange(45) % 2))
     oi = OptimalInterpolation(background_error_std={"sst": 0.8, "sss": 0.3}, length_scale=LENGTH)
@@ -235,7 +264,9 @@ def test_several_fields(case):
     )[0]
     np.testing.assert_array_equal(analysis["sss"].values, alone.values)
     assert diagnostics["obs_lon_sst"].dims == ("obs_sst",)
-    assert {"increments_sst", "analysis_error_variance_sss", "innovation_sst", "n_used_sss"} <= set(diagnostics.variables)
+    assert {"increments_sst", "analysis_error_variance_sss", "innovation_sst", "n_used_sss"} <= set(
+        diagnostics.variables
+    )
     with pytest.raises(ObservationError, match="which it belongs to"):
         oi.assimilate(ds, obs)
     with pytest.raises(ObservationError, match=r"\['oxygen'\] have no field"):

@@ -64,7 +64,11 @@ def test_constants_are_one_key_of_the_graph():
     marker = Large()
     field = xr.DataArray(dask.array.zeros((40, 4), chunks=(1, 4)), dims=("a", "b"))
     (out,) = blocks.along(
-        lambda rows, *, constant: rows, field, ["b"], [blocks.Output(("b",), (4,), float)], constants={"constant": marker}
+        lambda rows, *, constant: rows,
+        field,
+        ["b"],
+        [blocks.Output(("b",), (4,), float)],
+        constants={"constant": marker},
     )
     graph = dict(out.__dask_graph__())
     holders = [k for k, v in graph.items() if v is marker or getattr(v, "value", None) is marker]

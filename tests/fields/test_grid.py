@@ -17,7 +17,10 @@ def field(lon, lat, dims=("lat", "lon"), **attrs) -> xr.Dataset:
     lon, lat = np.asarray(lon, float), np.asarray(lat, float)
     return xr.Dataset(
         {"sst": (dims, np.zeros((lat.size, lon.size)))},
-        coords={"lon": ("lon", lon, {"units": "degrees_east", **attrs}), "lat": ("lat", lat, {"units": "degrees_north"})},
+        coords={
+            "lon": ("lon", lon, {"units": "degrees_east", **attrs}),
+            "lat": ("lat", lat, {"units": "degrees_north"}),
+        },
     )
 
 
@@ -268,7 +271,9 @@ def test_bounds_that_do_not_hold_their_centres():
 
 def test_centres_that_are_no_grid():
     rng = np.random.default_rng(0)
-    ds = xr.Dataset(coords={"lon": (("y", "x"), rng.uniform(0, 50, (9, 9))), "lat": (("y", "x"), rng.uniform(0, 50, (9, 9)))})
+    ds = xr.Dataset(
+        coords={"lon": (("y", "x"), rng.uniform(0, 50, (9, 9))), "lat": (("y", "x"), rng.uniform(0, 50, (9, 9)))}
+    )
     with pytest.raises(GridError, match="do not form a grid"):
         Grid.from_dataset(ds).area()
 

@@ -65,7 +65,8 @@ def test_a_killed_write(tmp_path, suffix, earlier):
     done = in_a_process(path, "kill")
     assert done.returncode == -9, done.stderr
     strays = [p for p in tmp_path.iterdir() if p != path]
-    assert [p.name[: len(path.name) + 2] for p in strays] == [f".{path.name}."] and strays[0].name.endswith(".part")
+    assert [p.name[: len(path.name) + 2] for p in strays] == [f".{path.name}."]
+    assert strays[0].name.endswith(".part")
     if earlier:
         xr.testing.assert_equal(open_fields(path).v.load(), product())
         assert check_integrity(path).ok
@@ -85,7 +86,9 @@ def test_a_full_disk(tmp_path, suffix):
     write(product(), path)
     done = in_a_process(path, "full")
     assert done.returncode == 3, done.stderr
-    assert str(path) in done.stdout and "could not be written" in done.stdout and "untouched" in done.stdout
+    assert str(path) in done.stdout
+    assert "could not be written" in done.stdout
+    assert "untouched" in done.stdout
     assert list(tmp_path.iterdir()) == [path]
     xr.testing.assert_equal(open_fields(path).v.load(), product())
 
@@ -172,4 +175,5 @@ def test_a_link_stays_a_link(tmp_path):
     (tmp_path / "disk").mkdir()
     (tmp_path / "p.nc").symlink_to(tmp_path / "disk" / "real.nc")
     write(product(), tmp_path / "p.nc")
-    assert (tmp_path / "p.nc").is_symlink() and (tmp_path / "disk" / "real.nc").is_file()
+    assert (tmp_path / "p.nc").is_symlink()
+    assert (tmp_path / "disk" / "real.nc").is_file()

@@ -122,7 +122,8 @@ def test_a_curvilinear_product_has_no_cf_errors(tmp_path, judge):
     write(curvilinear(), tmp_path / "p.nc")
     failed = judge(tmp_path / "p.nc", "cf:1.11")
     # A recommendation: the checker cannot see that dimensions without coordinate variables are Y and X.
-    assert [weight for weight, _ in failed] == [2] and "recommended order T, Z, Y, X" in failed[0][1]
+    assert [weight for weight, _ in failed] == [2]
+    assert "recommended order T, Z, Y, X" in failed[0][1]
 
 
 @pytest.mark.parametrize("make", [regular, deep, curvilinear])
@@ -146,7 +147,8 @@ def test_three_months_of_nemo(tmp_path, judge):
     failed = judge(tmp_path / "p.nc", "cf:1.11")
     # The second is NEMO's own: cells whose centre is not within their corners.
     assert all(weight < 3 for weight, _ in failed) and len(failed) == 2, failed
-    assert "recommended order" in failed[0][1] and "bounds_lon" in failed[1][1]
+    assert "recommended order" in failed[0][1]
+    assert "bounds_lon" in failed[1][1]
 
 
 def test_what_is_derived(tmp_path):
@@ -198,7 +200,8 @@ def test_the_order_of_precedence(tmp_path):
     write(ds, tmp_path / "p.zarr", metadata={"title": "from the user", "geospatial_vertical_min": 0.0})
     found = open_fields(tmp_path / "p.zarr").attrs
     assert (found["title"], found["summary"], found["id"]) == ("from the user", "from the data", "p")
-    assert found["time_coverage_end"] == "2020-01-05T00:00:00Z" and "date_issued" not in found
+    assert found["time_coverage_end"] == "2020-01-05T00:00:00Z"
+    assert "date_issued" not in found
     assert found["geospatial_vertical_min"] == 0.0
 
 
@@ -211,13 +214,15 @@ def test_attributes_of_variables(tmp_path):
     ds.sst.attrs["valid_min"] = -2.0
     write(ds, tmp_path / "p.nc", metadata={"coverage_content_type": "physicalMeasurement"})
     back = open_fields(tmp_path / "p.nc")
-    assert back.x_deg.attrs["units"] == "degrees_east" and back.y_deg.attrs["units"] == "degrees_north"
+    assert back.x_deg.attrs["units"] == "degrees_east"
+    assert back.y_deg.attrs["units"] == "degrees_north"
     assert (back.x_deg.attrs["axis"], back.y_deg.attrs["axis"], back.time.attrs["axis"]) == ("X", "Y", "T")
     assert back.x_deg.attrs["coverage_content_type"] == "coordinate"
     assert back.sst.attrs["units_metadata"] == "temperature: unknown"
     assert back.warming.attrs["units_metadata"] == "temperature: difference"
     assert back.sst.attrs["coverage_content_type"] == "physicalMeasurement"
-    assert "coverage_content_type" not in back.flag.attrs and "actual_range" not in back.warming.attrs
+    assert "coverage_content_type" not in back.flag.attrs
+    assert "actual_range" not in back.warming.attrs
     assert back.sst.attrs["valid_min"].dtype == np.float32
     assert "units" not in back.lat_bnds.attrs
     raw = xr.open_dataset(tmp_path / "p.nc", mask_and_scale=False, decode_cf=False)

@@ -61,7 +61,9 @@ def test_what_is_recorded(path):
     assert set(found["versions"]) == {"oceankit", "python", "numpy", "xarray", "dask", "numba", "netCDF4", "zarr"}
     assert set(found["variables"]) == {"tos", "sal", "lat", "lon"}
     history = open_fields(path).attrs["history"].split("\n")
-    assert history[0] == "2020: made" and history[1].endswith(f"wrote {path.name}") and len(history) == 2
+    assert history[0] == "2020: made"
+    assert history[1].endswith(f"wrote {path.name}")
+    assert len(history) == 2
 
 
 def test_inputs_are_remembered_as_they_were_named(tmp_path, monkeypatch):
@@ -81,7 +83,10 @@ def test_inputs_are_remembered_as_they_were_named(tmp_path, monkeypatch):
 
 def test_an_untouched_product_is_as_recorded(path):
     report = check_integrity(path)
-    assert report.ok and not (report.changed or report.missing or report.unverifiable)
+    assert report.ok
+    assert not (report.changed)
+    assert not (report.missing)
+    assert not (report.unverifiable)
     assert str(report).startswith(f"{path}: as recorded, {report.verified} hashes")
     assert report.verified > 10
 
@@ -91,7 +96,8 @@ def test_one_flipped_value_is_found(path):
     report = check_integrity(path)
     assert not report.ok
     assert report.changed == ["variable 'tos' of the product differs from what was written"]
-    assert "NOT as recorded" in str(report) and "'tos'" in str(report)
+    assert "NOT as recorded" in str(report)
+    assert "'tos'" in str(report)
 
 
 def test_changed_attributes_are_named(path):
@@ -112,7 +118,8 @@ def test_variables_that_came_and_went(path):
         (path / "sal").rename(path / "salt")
     report = check_integrity(path)
     assert report.changed == ["variable 'salt' was added to the product"]
-    assert report.missing == ["variable 'sal' of the product"] and not report.ok
+    assert report.missing == ["variable 'sal' of the product"]
+    assert not report.ok
 
 
 def test_inputs_that_changed_or_went(path):
@@ -120,7 +127,8 @@ def test_inputs_that_changed_or_went(path):
     (path.parent / "a.nc").unlink()
     report = check_integrity(path)
     assert report.changed == ["input 'b.zarr': sha256 differs from the file that was read"]
-    assert len(report.unverifiable) == 1 and "'a.nc': not reachable" in report.unverifiable[0]
+    assert len(report.unverifiable) == 1
+    assert "'a.nc': not reachable" in report.unverifiable[0]
 
 
 def test_an_input_altered_under_the_same_time_and_size_is_found(path):
@@ -140,7 +148,8 @@ def test_a_product_in_the_place_of_its_input(tmp_path, monkeypatch):
     field().to_netcdf("a.nc")
     write(open_fields("a.nc") + 0, "a.nc", inputs=["a.nc"])
     report = check_integrity("a.nc")
-    assert report.ok and "taken its place" in report.unverifiable[0]
+    assert report.ok
+    assert "taken its place" in report.unverifiable[0]
 
 
 def test_damaged_chunks_are_reported(tmp_path):

@@ -48,7 +48,8 @@ def test_regions_equal_the_whole(tmp_path):
     write(whole, tmp_path / "w.zarr")
     xr.testing.assert_equal(open_fields(tmp_path / "r.zarr").load(), open_fields(tmp_path / "w.zarr").load())
     report = check_integrity(tmp_path / "r.zarr")
-    assert report.ok and not report.unverifiable
+    assert report.ok
+    assert not report.unverifiable
     assert "filled by region" in open_fields(tmp_path / "r.zarr").attrs["history"]
     assert open_fields(tmp_path / "r.zarr").attrs["institution"] == "here"
 
@@ -83,7 +84,8 @@ def test_a_later_region_breaks_the_seal_until_it_is_renewed(tmp_path):
     assert "not sealed" in check_integrity(tmp_path / "w.zarr").unverifiable[0]
     seal(tmp_path / "w.zarr")
     report = check_integrity(tmp_path / "w.zarr")
-    assert report.ok and report.unverifiable == []
+    assert report.ok
+    assert report.unverifiable == []
     np.testing.assert_array_equal(open_fields(tmp_path / "w.zarr").sst[4:8], whole.sst[4:8] + 1)
 
 

@@ -32,7 +32,12 @@ def test_a_pole_is_one_point():
 
 def test_distances_agree_with_vincenty_on_the_sphere():
     rng = np.random.default_rng(1)
-    a, b, c, d = rng.uniform(-180, 180, 50), rng.uniform(-90, 90, 50), rng.uniform(-180, 180, 50), rng.uniform(-90, 90, 50)
+    a, b, c, d = (
+        rng.uniform(-180, 180, 50),
+        rng.uniform(-90, 90, 50),
+        rng.uniform(-180, 180, 50),
+        rng.uniform(-90, 90, 50),
+    )
     p, q, dl = np.radians(b), np.radians(d), np.radians(c - a)
     expected = np.arctan2(
         np.hypot(np.cos(q) * np.sin(dl), np.cos(p) * np.sin(q) - np.sin(p) * np.cos(q) * np.cos(dl)),

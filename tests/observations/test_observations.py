@@ -84,7 +84,9 @@ def test_interp_in_space_depth_and_time():
 
 
 def test_interp_beside_land():
-    field = xr.DataArray([[1.0, np.nan], [3.0, np.nan]], dims=("lat", "lon"), coords={"lat": [0.0, 1.0], "lon": [0.0, 1.0]})
+    field = xr.DataArray(
+        [[1.0, np.nan], [3.0, np.nan]], dims=("lat", "lon"), coords={"lat": [0.0, 1.0], "lon": [0.0, 1.0]}
+    )
     obs = some(lon=[0.25, 0.75], lat=[0.5, 0.5])
     assert operators.Interp()(field, obs).values.tolist()[0] == 2.0
     assert np.isnan(operators.Interp()(field, obs).values[1])

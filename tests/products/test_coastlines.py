@@ -99,8 +99,14 @@ def test_drawn_land_by_pixels(kind, monkeypatch):
     add_land(ax, facecolor="#00ff00", lakecolor="white", edgecolor="#00ff00", linewidth=0)
     figure.canvas.draw()
     pixels = np.asarray(figure.canvas.buffer_rgba())
-    places = {"Qingdao": (119.5, 36.6, True), "Yellow Sea": (123.5, 35.5, False), "Caspian": (51.0, 41.5, False),
-              "Siberia": (179.0, 67.8, True), "Pacific": (-160.0, 35.0, False), "Greenland": (-40.0, 70.0, True)}  # fmt: skip
+    places = {
+        "Qingdao": (119.5, 36.6, True),
+        "Yellow Sea": (123.5, 35.5, False),
+        "Caspian": (51.0, 41.5, False),
+        "Siberia": (179.0, 67.8, True),
+        "Pacific": (-160.0, 35.0, False),
+        "Greenland": (-40.0, 70.0, True),
+    }
     for name, (lon, lat, land) in places.items():
         if projection is None:
             point = (20 + (lon - 20) % 360, lat)

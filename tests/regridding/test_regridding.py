@@ -42,8 +42,8 @@ def test_conservative_is_esmfs(esmf):
 def test_bilinear_is_esmfs(esmf):
     """Values agree; ours are more by three kinds, each accounted for.
 
-    The reference leaves the fold of eORCA1 and the seam of POP open, ours closes both. ESMF drops a target on the edge of two cells where the cell it
-    picks has a masked corner, though that corner has no weight; ours gives the value.
+    The reference leaves the fold of eORCA1 and the seam of POP open, ours closes both. ESMF drops a target
+    on the edge of two cells where the cell it picks has a masked corner, though that corner has no weight; ours gives the value.
     """
     ds, results = esmf
     regridder = Regridder(ds, results, "bilinear", skipna=False, min_coverage=0.0)
@@ -53,7 +53,10 @@ def test_bilinear_is_esmfs(esmf):
     np.testing.assert_allclose(ours[both], theirs[both], rtol=1e-6, atol=1e-6)
     assert (np.isfinite(theirs) & ~np.isfinite(ours)).sum() <= 2
     more = np.isfinite(ours) & ~np.isfinite(theirs)
-    row, column = regridder.weights["row"].values - 1, (regridder.weights["col"].values - 1) % ds.sizes[grid_x := ds["tos"].dims[-1]]
+    row, column = (
+        regridder.weights["row"].values - 1,
+        (regridder.weights["col"].values - 1) % ds.sizes[grid_x := ds["tos"].dims[-1]],
+    )
     on_edge = (np.bincount(row, minlength=more.size) < 4).reshape(more.shape)
     first, last = (np.bincount(row, column == c, more.size) > 0 for c in (0, ds.sizes[grid_x] - 1))
     at_fold = (results["lat"].values > 65)[:, None] & (regridder.source.topology.fold is not None)
@@ -303,7 +306,9 @@ def test_weights_do_not_depend_on_threads(nemo):
 def test_weights_are_one_key_of_the_graph(cube):
     regridder = Regridder(cube, 10.0, "conservative")
     graph = dict(regridder(cube.chunk(time=1, depth=1)).__dask_graph__())
-    mentions = sum(isinstance(v, sparse.Rows) or isinstance(getattr(v, "value", None), sparse.Rows) for v in graph.values())
+    mentions = sum(
+        isinstance(v, sparse.Rows) or isinstance(getattr(v, "value", None), sparse.Rows) for v in graph.values()
+    )
     assert mentions == 1
 
 
@@ -337,7 +342,9 @@ def test_kernels_agree_with_numpy(cube):
 
 
 def test_dims_attrs_and_dtype_are_kept(cube):
-    field = cube.astype(np.float32).assign_attrs(units="degC", standard_name="sea_surface_temperature", cell_measures="area: a")
+    field = cube.astype(np.float32).assign_attrs(
+        units="degC", standard_name="sea_surface_temperature", cell_measures="area: a"
+    )
     out = regrid(field.transpose("lat", "time", "lon", "depth"), 10.0)
     assert out.dims == ("lat", "time", "lon", "depth")
     assert out.dtype == np.float32

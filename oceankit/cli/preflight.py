@@ -1,0 +1,263 @@
+"""What can be wrong with a run file beyond its text: the files, and what the stages ask of them. Nothing is computed."""
+
+import importlib.util
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from oceankit.cli import experiment
+from oceankit.cli._types import Place
+from oceankit.cli.inputs import Input, Problem, grid_of, opened, target_grid
+from oceankit.cli.places import PlaceError, found
+from oceankit.cli.reading import RunFile
+from oceankit.cli.work import interpolation, normal_of
+from oceankit.fields import Grid, coordinates
+
+__all__ = ["check"]
+
+_DRAWING = {"matplotlib": "matplotlib", "cmocean": "cmocean", "cartopy": "cartopy", "mpl_toolkits": "basemap-data"}
+
+
+def check(run: RunFile, output: Path) -> None:
+    """Add to ``run.reading`` every mistake that the files and the stages show; ``output`` is the output folder."""
+    claimed = {os.path.realpath(output / name): place for name, place in _outputs(run).items()}
+    for number, step in run.steps:
+        _Step(run, ("steps", number), step, claimed).check()
+
+
+class _Step:
+    """The checks of one step; each looks only at what the text left in order."""
+
+    def __init__(self, run: RunFile, place: Place, step: dict[str, Any], claimed: Mapping[str, Place]) -> None:
+        self.run, self.place, self.step, self.claimed = run, place, step, claimed
+        self.reading = run.reading
+
+    def check(self) -> None:
+        data = self._input(("input",), self.step["input"])
+        self._stages()
+        target = self._regrid(data)
+        self._assimilate(data, target)
+        self._anomalies(data)
+        self._events(data, target)
+        self._figures(data)
+
+    def _clean(self, *keys: str) -> bool:
+        return self.reading.clean((*self.place, *keys))
+
+    def _wrong(self, keys: Place, message: str) -> None:
+        self.reading.wrong((*self.place, *keys), message)
+
+    def _try(self, keys: Place, work: Callable[[], Any]) -> Any:
+        """The result of ``work``, or its complaint at the key it blames."""
+        try:
+            return work()
+        except Problem as problem:
+            self._wrong((*keys, *problem.place), str(problem))
+        except (ValueError, ImportError) as error:
+            self._wrong(keys, str(error))
+        return None
+
+    def _input(self, keys: Place, spec: Any) -> Input | None:
+        if spec is None or not self._clean("input"):
+            return None
+        data: Input | None = self._try(keys, lambda: opened(spec, self.run.folder))
+        for source in data.sources if data is not None else ():
+            if os.path.realpath(source) in self.claimed:
+                place = self.claimed[os.path.realpath(source)]
+                self.reading.wrong(place, f"would take the place of the input {source!r}; choose another name or folder")
+        return data
+
+    def _stages(self) -> None:
+        """Stages that need each other."""
+        step = self.step
+        results = [s for s in ("product", "figure", "bulletin") if step[s] is not None]
+        if not results and self._clean():
+            self._wrong((), "writes nothing; give it a product, a figure or a bulletin")
+        if step["events"] and step["events"]["above"] is None and step["events"]["below"] is None:
+            if self._clean("events"):
+                self._wrong(("events",), "has neither 'above' nor 'below'; give at least one limit")
+        for number, figure in enumerate(step["figure"] or ()):
+            keys: Place = ("figure", number)
+            kind, shown = figure["kind"], figure["show"]
+            if kind == "assimilation" and step["assimilate"] is None:
+                self._wrong((*keys, "kind"), "'assimilation' shows an assimilation; the step has no 'assimilate'")
+            if kind == "series" and step["events"] is None:
+                self._wrong((*keys, "kind"), "'series' shows the mean over the box of 'events'; the step has no 'events'")
+            needed = {"background": "assimilate", "increments": "assimilate", "error_std": "assimilate", "anomaly": "anomalies"}
+            if shown in needed and step[needed[shown]] is None:
+                self._wrong((*keys, "show"), f"{shown!r} comes from {needed[shown]!r}, which the step does not have")
+
+    def _regrid(self, data: Input | None) -> Grid | None:
+        spec = self.step["regrid"]
+        target: Grid | None = None
+        if spec is not None and spec["to"] is not None and self._clean("regrid", "to"):
+            target = self._target(spec["to"])
+        if data is None or spec is None or not self._clean("regrid"):
+            return target
+        source: Grid | None = self._try(("input", "variable"), lambda: grid_of(data))
+        if source is None:
+            return target
+        if spec["method"] == "conservative":
+            self._cells(source, ("regrid", "method"), "the input")
+            if target is not None:
+                self._cells(target, ("regrid", "to"), "the target")
+            straight = {"rectilinear"} >= {source.kind, *([target.kind] if target else [])}
+            if spec["edges"] == "latitude" and not straight:
+                self._wrong(("regrid", "edges"), "'latitude' needs two rectilinear grids; use 'great_circle'")
+        return target
+
+    def _target(self, spec: dict[str, Any]) -> Grid | None:
+        if spec["lon"] is not None and spec["lat"] is not None:
+            # Both axes, so that a mistake in one does not hide one in the other.
+            good = {"lon": [0.0, 360.0, 1.0], "lat": [-90.0, 90.0, 1.0]}
+            axes = [
+                self._try(("regrid", "to"), lambda key=key: target_grid({**spec, **good, key: spec[key]}, self.run.folder))
+                for key in good
+            ]
+            if any(a is None for a in axes):
+                return None
+        grid: Grid | None = self._try(("regrid", "to"), lambda: target_grid(spec, self.run.folder))
+        return grid
+
+    def _cells(self, grid: Grid, keys: Place, whose: str) -> None:
+        try:
+            _ = grid.corners
+        except ValueError as error:
+            self._wrong(keys, f"'conservative' needs the cells of {whose}: {error}")
+
+    def _assimilate(self, data: Input | None, target: Grid | None) -> None:
+        spec = self.step["assimilate"]
+        if spec is None or not self._clean("assimilate"):
+            return
+        self._try(("assimilate",), lambda: interpolation(spec))
+        if data is not None and spec["depth_scale"] is None:
+            depths = [n for n in coordinates.candidates(data.field, "vertical") if n in data.field.dims]
+            if depths and data.field.sizes[depths[0]] > 1:
+                self._wrong(("assimilate",), f"'depth_scale' is missing: {depths[0]!r} has {data.field.sizes[depths[0]]} values")
+        keys: Place = ("assimilate", "observations")
+        synthetic = spec["observations"]["synthetic"]
+        if synthetic is None:
+            self._tables((*keys, "paths"), spec["observations"])
+            return
+        keys = (*keys, "synthetic")
+        if synthetic["tracks"] is None and synthetic["points"] is None:
+            self._wrong(keys, "has neither 'tracks' nor 'points'; give at least one of them")
+        if data is None:
+            return
+        truth_spec = self.step["input"] | {k: v for k, v in synthetic["truth"].items() if k != "select" and v is not None}
+        select = synthetic["truth"]["select"]
+        truth: Input | None = self._try((*keys, "truth"), lambda: opened(truth_spec | {"select": select}, self.run.folder))
+        if truth is None:
+            return
+        grid: Grid | None = self._try((*keys, "truth"), lambda: grid_of(truth))
+        many = {str(d): n for d, n in truth.field.sizes.items() if n > 1 and (grid is None or d not in grid.dims)}
+        if grid is not None and many:
+            self._wrong((*keys, "truth"), f"has {many}; observations are drawn from one field: choose one with 'select'")
+        theirs, ours = truth.field.attrs.get("units"), data.field.attrs.get("units")
+        if theirs != ours:
+            self._wrong((*keys, "truth"), f"is in {theirs!r} and the input in {ours!r}; convert one of them")
+
+    def _tables(self, keys: Place, spec: dict[str, Any]) -> None:
+        names: list[str] = []
+        for number, path in enumerate(spec["paths"]):
+            try:
+                names += found(path, self.run.folder)
+            except PlaceError as error:
+                self._wrong((*keys, number), str(error))
+        if len(names) >= len(spec["paths"]):
+            self._try(keys, lambda: experiment.observed(names, spec["units"]))
+
+    def _anomalies(self, data: Input | None) -> None:
+        spec = self.step["anomalies"]
+        if spec is None or data is None or not self._clean("anomalies"):
+            return
+        try:
+            coordinates.find(data.field, "time")
+        except ValueError as error:
+            self._wrong(("anomalies",), str(error))
+            return
+        try:
+            normal_of(data.field, spec)
+        except ValueError as error:
+            # The library names its argument first.
+            key = next((k for k in ("half_window", "smooth", "percentile", "period") if k in str(error).split(":")[0]), None)
+            self._wrong(("anomalies", key) if key else ("anomalies",), str(error))
+
+    def _events(self, data: Input | None, target: Grid | None) -> None:
+        spec = self.step["events"]
+        if spec is None or data is None or not self._clean("events"):
+            return
+        names = [n for n in coordinates.candidates(data.field, "time") if n in data.field.dims]
+        if not names or data.field.sizes[names[0]] < 2:
+            self._wrong(("events",), f"needs a field along time; {data.variable!r} has {dict(data.field.sizes)}")
+        if self.step["regrid"] is not None and target is None:
+            return
+        grid: Grid | None = target or self._try(("input", "variable"), lambda: grid_of(data))
+        if grid is None:
+            return
+        box = spec["box"]
+        offset = np.mod(grid.lon.values - box["lon"][0], 360.0)
+        inside_lon = offset <= (np.mod(box["lon"][1] - box["lon"][0], 360.0) or 360.0)
+        inside_lat = (grid.lat.values >= box["lat"][0]) & (grid.lat.values <= box["lat"][1])
+        inside = inside_lon.any() and inside_lat.any() if grid.kind == "rectilinear" else (inside_lon & inside_lat).any()
+        if not inside:
+            self._wrong(("events", "box"), f"holds no cell centre of {grid!r}; widen it, or look at its longitudes and latitudes")
+
+    def _figures(self, data: Input | None) -> None:
+        figures = self.step["figure"]
+        if not figures:
+            return
+        missing = [package for module, package in _DRAWING.items() if importlib.util.find_spec(module) is None]
+        if missing:
+            self._wrong(("figure",), f"needs {', '.join(missing)}; install with: pip install 'oceankit[plot]'")
+        if data is None or not self._clean("figure"):
+            return
+        names = [n for n in coordinates.candidates(data.field, "time") if n in data.field.dims]
+        for number, figure in enumerate(figures):
+            if figure["kind"] in ("hovmoller", "series"):
+                if not names or data.field.sizes[names[0]] < 2:
+                    self._wrong(("figure", number, "kind"), f"{figure['kind']!r} needs a field along time")
+            elif names:
+                self._try(("figure", number), lambda figure=figure: _one_time(data, names[0], figure["time"]))
+
+
+def _one_time(data: Input, name: Any, date: str | None) -> None:
+    index = data.field[name]
+    if date is not None:
+        index = index.sel({name: slice(date, date)})
+    if index.size == 1:
+        return
+    values = data.field[name].values
+    span = f"{data.variable!r} has {values.size} from {str(values[0])[:10]} to {str(values[-1])[:10]}"
+    if date is None:
+        raise Problem((), f"a map shows one time, and {span}; choose one with 'time'")
+    raise Problem(("time",), f"there are {index.size} times in {date}; {span}")
+
+
+def _outputs(run: RunFile) -> dict[str, Place]:
+    """The files that are written, none of them twice."""
+    claimed: dict[str, Place] = {}
+    for number, step in run.steps:
+        for keys, name in _named(step):
+            place = ("steps", number, *keys)
+            if name in claimed:
+                other = run.reading.line(claimed[name])
+                run.reading.wrong(place, f"{name!r} is written twice, first on line {other}; give another name")
+            claimed.setdefault(name, place)
+    return claimed
+
+
+def _named(step: dict[str, Any]) -> list[tuple[Place, str]]:
+    """The outputs of a step and their keys."""
+    out: list[tuple[Place, str]] = []
+    for key in ("product", "bulletin"):
+        if step[key] and step[key]["file"]:
+            out.append(((key, "file"), step[key]["file"]))
+    out += [(("figure", n, "file"), f["file"]) for n, f in enumerate(step["figure"] or ()) if f["file"]]
+    observations = (step["assimilate"] or {}).get("observations") or {}
+    if observations.get("save"):
+        out.append((("assimilate", "observations", "save"), observations["save"]))
+    return out
