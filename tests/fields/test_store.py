@@ -235,7 +235,8 @@ def test_attributes_that_clash_with_encodings(tmp_path):
         assert back.attrs["external_variables"] == "area"
         assert "grid_mapping" not in back.sst.attrs
         assert "bounds" not in back.nav_lat.attrs
-    assert ds.sst.attrs["grid_mapping"] == "nowhere" and "history" not in ds.attrs, "the caller's object was changed"
+    assert ds.sst.attrs["grid_mapping"] == "nowhere", "the caller's object was changed"
+    assert "history" not in ds.attrs
 
 
 def test_replaces_an_earlier_product(tmp_path):

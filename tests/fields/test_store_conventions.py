@@ -146,7 +146,7 @@ def test_three_months_of_nemo(tmp_path, judge):
     write(open_fields(f"{folder}/NEMO/*.nc"), tmp_path / "p.nc", metadata=METADATA)
     failed = judge(tmp_path / "p.nc", "cf:1.11")
     # The second is NEMO's own: cells whose centre is not within their corners.
-    assert all(weight < 3 for weight, _ in failed) and len(failed) == 2, failed
+    assert [weight for weight, _ in failed] == [2, 2], failed
     assert "recommended order" in failed[0][1]
     assert "bounds_lon" in failed[1][1]
 

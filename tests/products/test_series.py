@@ -205,7 +205,7 @@ def test_hovmoller_refusals(waves):
         plot_hovmoller(waves.rename(lon="column").assign_coords(column=range(180)))
     with pytest.raises(ValueError, match="x='nothing' is no 1-D coordinate"):
         plot_hovmoller(waves, x="nothing")
-    with pytest.raises(ValueError, match="at least 2 times"):
+    with pytest.raises(ValueError, match="needs 2 times and 2 columns or more"):
         plot_hovmoller(waves[:1])
     with pytest.raises(ValueError, match=r"\.sortby\('lon'\)"):
         plot_hovmoller(waves.isel(lon=[0, 5, 2]))
