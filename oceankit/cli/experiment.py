@@ -24,6 +24,8 @@ class Experiment:
     """Synthetic observations and the field they were drawn from."""
 
     truth: xr.DataArray
+    when: str
+    """The date of the truth, in words."""
     used: xr.Dataset
     withheld: xr.Dataset
     numbers: dict[str, float]
@@ -80,7 +82,7 @@ def _stored(path: str) -> xr.Dataset:
         return validate(ds.load())
 
 
-def sampled(truth: xr.DataArray, spec: Mapping[str, Any]) -> Experiment:
+def sampled(truth: xr.DataArray, when: str, spec: Mapping[str, Any]) -> Experiment:
     """Observations of ``truth`` along tracks and at points, a share of whole tracks and of points withheld.
 
     Raises
@@ -113,8 +115,8 @@ def sampled(truth: xr.DataArray, spec: Mapping[str, Any]) -> Experiment:
             f"withhold={spec['withhold']:g} leaves {int((~withheld).sum())} of {withheld.size} observations to assimilate; "
             "ask for more tracks or points"
         )
-    obs["track"].attrs["long_name"] = "number of the track, -1 for a single point"
-    return Experiment(bare, obs.isel(obs=~withheld), obs.isel(obs=withheld), {})
+    obs["track"].attrs = {"long_name": "number of the track, -1 for a single point", "units": "1"}
+    return Experiment(bare, when, obs.isel(obs=~withheld), obs.isel(obs=withheld), {})
 
 
 def scores(

@@ -57,6 +57,8 @@ def write_observations(work: Work, path: Path, metadata: dict[str, Any]) -> None
 def metadata_of(work: Work, common: dict[str, Any]) -> dict[str, Any]:
     """ACDD attributes: the step's before the run file's, and what can be told without asking."""
     found = {"title": work.title, "summary": _summary(work)}
+    if work.data is not None and work.data.cadence == "months":
+        found["time_coverage_resolution"] = "P1M"  # which a single time does not show
     for given in (common, work.step["metadata"]):
         found |= {k: v for k, v in (given or {}).items() if v is not None}
     return found
@@ -75,23 +77,25 @@ def _summary(work: Work) -> str:
 def _assembled(work: Work) -> tuple[xr.Dataset, dict[str, str]]:
     """The dataset, and which of its variables serves which attribute of the work."""
     assert work.result is not None and work.data is not None
-    main = str(work.result.name)
     found = {"result": work.result}
     if work.increments is not None and work.error_std is not None and work.background is not None:
-        base = _renamed(work.background, f"{main}_background", "background of ")
+        main = str(work.background.name)
+        analysis = work.result if work.whole is None else work.whole
         found |= {
-            "background": base,
+            "result" if work.whole is None else "whole": _renamed(analysis, main, "analysis of "),
+            "background": _renamed(work.background, f"{main}_background", "background of "),
             "increments": work.increments.rename(f"{main}_increments"),
             "error_std": work.error_std.rename(f"{main}_analysis_error_std"),
         }
-        found["result"] = _renamed(work.result, main, "analysis of ")
-    elif work.clim is not None and work.background is not None:
-        found["background"] = work.background
+    elif work.whole is not None:
+        found["whole"] = work.whole
     if work.series is not None:
         found["series"] = work.series
     ds = xr.Dataset({str(f.name): f for f in found.values()})
     if work.experiment is not None:
-        truth = _renamed(work.experiment.truth, f"{work.data.variable}_truth", "truth of the experiment, ")
+        truth = _renamed(work.experiment.truth, f"{work.data.variable}_truth", "truth of the experiment: ")
+        truth.attrs |= {"comment": work.experiment.when}
+        truth.attrs.pop("cell_methods", None)  # it has no time of its own
         ds = ds.assign({str(truth.name): truth})
     if work.clim is not None:
         ds = ds.assign({f"{work.data.variable}_climatology": work.clim["mean"]})
@@ -115,7 +119,7 @@ def _with_bounds(ds: xr.Dataset, work: Work) -> xr.Dataset:
         there = work.data.ds.variables.get(bounds)
         if there is not None and bounds not in ds and there.ndim == ds[name].ndim + 1:
             if all(ds.sizes.get(d, n) == n for d, n in there.sizes.items()):
-                ds = ds.assign({bounds: there})
+                ds = ds.assign({bounds: there.load()})
     grid = None if work.regridder is None else work.regridder.target
     if grid is not None and grid.kind == "rectilinear" and not grid.planar:
         ds = _with_cell_bounds(ds, grid)

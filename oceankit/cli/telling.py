@@ -8,12 +8,12 @@ import numpy as np
 import xarray as xr
 
 from oceankit import products
+from oceankit.cli.words import date_of, label_of, unit_of, when_text
 from oceankit.cli.work import Work
 from oceankit.fields import Grid, coordinates
 from oceankit.fields.hashing import path_sha256
-from oceankit.products._style import date_text, pretty_units
 
-__all__ = ["label_of", "period_text", "tell", "when_text"]
+__all__ = ["period_text", "tell"]
 
 
 def tell(work: Work, spec: Mapping[str, Any], path: Path, centre: str | None) -> None:
@@ -32,52 +32,16 @@ def tell(work: Work, spec: Mapping[str, Any], path: Path, centre: str | None) ->
         sources=_sources(work),
         stamp=work.stamp,
         centre=centre,
-        valid=period_text(work) or None,
+        valid=None if work.experiment is not None else period_text(work) or None,
         inputs=[f"{Path(name).name} (sha256 {path_sha256(Path(name))[:8]})" if "://" not in name else name
                 for name in work.sources],
     )  # fmt: skip
-
-
-# ---- dates and names --------------------------------------------------------------------------------------------------
-
-
-def label_of(field: xr.DataArray) -> str:
-    """What a field is called in a sentence."""
-    text = str(field.attrs.get("long_name", field.attrs.get("standard_name", field.name))).replace("_", " ")
-    return text[:1].upper() + text[1:]
-
-
-def when_text(field: xr.DataArray, cadence: str) -> str:
-    """The date of a field, a month by its name; the first and the last where there are several."""
-    names = coordinates.candidates(field, "time")
-    if not names or field[names[0]].size == 0:
-        return ""
-    values = np.atleast_1d(field[names[0]].values)
-    first, last = (date_of(v, cadence) for v in (values[0], values[-1]))
-    return first if first == last else f"{first} to {last}"
-
-
-def date_of(value: Any, cadence: str) -> str:
-    """A date for print: ``January 2015`` where steps are months.
-
-    Examples
-    --------
-    >>> date_of(np.datetime64("2015-01-16T12:00"), "months")
-    'January 2015'
-    """
-    text = date_text(value)
-    return " ".join(text.split()[1:3]) if cadence == "months" else text
 
 
 def period_text(work: Work) -> str:
     """The times that the result speaks of."""
     assert work.data is not None and work.result is not None
     return when_text(work.result, work.data.cadence)
-
-
-def _unit(field: xr.DataArray) -> str:
-    unit = pretty_units(field.attrs.get("units"))
-    return f" {unit}" if unit else ""
 
 
 # ---- what was found ---------------------------------------------------------------------------------------------------
@@ -98,7 +62,7 @@ def _of_field(work: Work) -> tuple[str, dict[str, str]]:
     assert work.result is not None and work.data is not None
     field = _one(work, work.result)
     when = when_text(field, work.data.cadence)
-    unit = _unit(field)
+    unit = unit_of(field)
     grid = Grid.from_dataset(field)
     low, high = _extreme(field, grid, "min"), _extreme(field, grid, "max")
     facts = {"Time": when} if when else {}
@@ -155,7 +119,7 @@ def _number(value: float) -> str:
 
 def _of_experiment(work: Work) -> tuple[str, dict[str, str]]:
     assert work.experiment is not None and work.background is not None and work.data is not None
-    n, obs, unit = work.experiment.numbers, work.observations, _unit(work.background)
+    n, obs, unit = work.experiment.numbers, work.observations, unit_of(work.background)
     assert obs is not None
     change = 100 * (1 - n["rmse_analysis"] / n["rmse_background"])
     spec = work.step["assimilate"]
@@ -166,7 +130,7 @@ def _of_experiment(work: Work) -> tuple[str, dict[str, str]]:
     ).replace(",", " ").replace("(-", "(−")
     facts = {
         "Background": when_text(work.background, work.data.cadence),
-        "Truth": _truth_text(work),
+        "Truth": work.experiment.when,
         "Observations used": f"{obs.attrs['n_used']}, error {spec['observations']['synthetic']['error_std']:g}{unit}",
         "Withheld positions": f"{n['n_withheld']} (whole tracks, and points)",
         "RMSE of the background there": f"{n['rmse_background']:.3f}{unit}",
@@ -177,18 +141,9 @@ def _of_experiment(work: Work) -> tuple[str, dict[str, str]]:
     return headline, facts
 
 
-def _truth_text(work: Work) -> str:
-    truth = work.step["assimilate"]["observations"]["synthetic"]["truth"]["select"] or {}
-    assert work.data is not None and work.experiment is not None
-    date = truth.get("time")
-    if isinstance(date, str) and len(date) == 7 and work.data.cadence == "months":
-        return date_of(np.datetime64(f"{date}-15"), "months")
-    return ", ".join(f"{k} {v}" for k, v in truth.items()) or label_of(work.experiment.truth)
-
-
 def _of_observations(work: Work) -> tuple[str, dict[str, str]]:
     assert work.observations is not None and work.background is not None and work.data is not None
-    a, unit = work.observations.attrs, _unit(work.background)
+    a, unit = work.observations.attrs, unit_of(work.background)
     headline = (
         f"{a['n_used']} observations corrected {label_of(work.background).lower()}: they were "
         f"{a['innovation_rms']:.2f}{unit} from the background and are {a['residual_rms']:.2f}{unit} from the analysis."
@@ -207,25 +162,19 @@ def _of_observations(work: Work) -> tuple[str, dict[str, str]]:
 def _of_events(work: Work) -> tuple[str, dict[str, str]]:
     assert work.events is not None and work.series is not None and work.data is not None
     box, spec = work.step["events"]["box"], work.step["events"]
-    events, unit, pace = work.events, _unit(work.series), work.data.cadence
+    events, unit, pace = work.events, unit_of(work.series), work.data.cadence
     warm, cold = (int((events["kind"] == k).sum()) for k in (1, -1))
-    begin = f"{_count(warm, 'warm')} and {_count(cold, 'cold')} event{'s' * (warm + cold != 1)} in {box['name']}, {period_text(work)}"
-    if events.sizes["event"] == 0:
-        headline = f"No events in {box['name']}, {period_text(work)}."
-    else:
-        k = int(np.abs(events["intensity_max"]).argmax())
-        one = events.isel(event=k)
-        kind = "warm" if int(one["kind"]) > 0 else "cold"
-        headline = (
-            f"{begin[:1].upper()}{begin[1:]}. The strongest was {kind}: {date_of(one['start'].values, pace)} to "
-            f"{date_of(one['end'].values, pace)}, {float(one['intensity_max']):+.1f}{unit} in "
-            f"{date_of(one['peak'].values, pace)}."
-        ).replace("-", "−")
+    asked = [("warm", warm, spec["above"]), ("cold", cold, spec["below"])]
+    counted = " and ".join(_count(number, kind) for kind, number, limit in asked if limit is not None)
+    headline = f"{counted[:1].upper()}{counted[1:]} in {box['name']}, {period_text(work)}."
+    strongest = [_strongest(work, kind) for kind, number, _ in asked if number]
+    if strongest:
+        headline += f" {'; '.join(strongest)[:1].upper()}{'; '.join(strongest)[1:]}."
     last = work.series.isel({work.series.dims[0]: -1})
     facts = {
         "Warm above, cold below": " and ".join(f"{v:+g}{unit}" for v in (spec["above"], spec["below"]) if v is not None),
         "For at least": f"{spec['min_duration']} {pace}" + (f", gaps up to {spec['max_gap']}" if spec["max_gap"] else ""),
-        f"Latest, {when_text(last, pace)}": f"{float(last):+.2f}{unit}",
+        f"Latest, {when_text(last, pace)}": f"{float(last):+.2f}{unit}{_since(work)}",
         "Highest, lowest": f"{float(work.series.max()):+.2f}, {float(work.series.min()):+.2f}{unit}",
     }
     if work.clim is not None:
@@ -235,7 +184,31 @@ def _of_events(work: Work) -> tuple[str, dict[str, str]]:
 
 def _count(number: int, kind: str) -> str:
     words = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-    return f"{words[number] if number < len(words) else number} {kind}"
+    return f"{words[number] if number < len(words) else number} {kind} event{'s' * (number != 1)}"
+
+
+def _strongest(work: Work, kind: str) -> str:
+    """The strongest event of a kind in words."""
+    assert work.events is not None and work.series is not None and work.data is not None
+    mine = work.events.isel(event=np.flatnonzero(work.events["kind"].values == (1 if kind == "warm" else -1)))
+    values = mine["intensity_max"].values
+    one = mine.isel(event=int(values.argmax() if kind == "warm" else values.argmin()))
+    start, end, peak = (date_of(one[n].values, work.data.cadence) for n in ("start", "end", "peak"))
+    top = f"{float(one['intensity_max']):+.1f}".replace("-", "−")
+    return f"{'' if values.size == 1 else 'strongest '}{kind}: {start} to {end}, {top}{unit_of(work.series)} in {peak}"
+
+
+def _since(work: Work) -> str:
+    """Since when the last step has been beyond a limit, event or not yet."""
+    assert work.series is not None and work.data is not None
+    spec, values = work.step["events"], work.series.values
+    for limit, beyond in ((spec["above"], np.greater), (spec["below"], np.less)):
+        if limit is not None and beyond(values[-1], limit):
+            inside = np.flatnonzero(~beyond(values, limit))
+            first = int(inside[-1]) + 1 if inside.size else 0
+            time = coordinates.find(work.series, "time")
+            return f", beyond the limit since {date_of(time.values[first], work.data.cadence)}"
+    return ""
 
 
 def _base(work: Work) -> str:
@@ -271,7 +244,7 @@ def _method(work: Work) -> str:
             f"{100 * least:.0f} % of it covered by data."
         )
     if step["assimilate"] and work.background is not None:
-        parts.append(_assimilation_method(step["assimilate"], _unit(work.background)))
+        parts.append(_assimilation_method(step["assimilate"], unit_of(work.background)))
     if work.clim is not None:
         parts.append(
             f"Anomalies from the data's own mean by {'calendar month' if step['anomalies']['by'] == 'month' else 'day of the year'} "
@@ -306,8 +279,7 @@ def _sources(work: Work) -> list[str]:
         found.append(note)
     if work.experiment is not None:
         found.append(
-            f"the observations are SYNTHETIC: drawn from {work.data.variable if work.data else ''} of {_truth_text(work)} with "
-            "random errors, not measured"
+            f"the observations are SYNTHETIC: drawn from the field of {work.experiment.when} with random errors, not measured"
         )
     elif step["assimilate"] and step["assimilate"]["observations"]["provenance_note"]:
         found.append(step["assimilate"]["observations"]["provenance_note"])

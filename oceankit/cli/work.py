@@ -1,5 +1,7 @@
 """The stages that compute: each takes the work of a step so far and adds to it, lazily."""
 
+import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +15,7 @@ from oceankit.assimilation import OptimalInterpolation
 from oceankit.cli import experiment as experiments
 from oceankit.cli.inputs import Input, grid_of, opened, target_grid
 from oceankit.cli.places import found
+from oceankit.cli.words import label_of, when_text
 from oceankit.fields import Grid, coordinates
 from oceankit.regridding import Regridder
 
@@ -36,6 +39,8 @@ class Work:
     """Those assimilated, with innovation and residual."""
     experiment: experiments.Experiment | None = None
     clim: xr.Dataset | None = None
+    whole: xr.DataArray | None = None
+    """The field whose anomalies are the result."""
     series: xr.DataArray | None = None
     events: xr.Dataset | None = None
     sources: list[str] = field(default_factory=list)
@@ -66,7 +71,7 @@ class Work:
         """A field by the name that figures use."""
         named = {
             None: self.result,
-            "field": self.result if self.clim is None else self.background,
+            "field": self.result if self.clim is None else self.whole,
             "background": self.background,
             "increments": self.increments,
             "error_std": self.error_std,
@@ -118,7 +123,7 @@ def assimilate(work: Work) -> str:
     assert work.result is not None
     work.background = work.result
     if spec["observations"]["synthetic"] is not None:
-        work.experiment = experiments.sampled(_truth(work), spec["observations"]["synthetic"])
+        work.experiment = experiments.sampled(*_truth(work), spec["observations"]["synthetic"])
         observations = work.experiment.used
     else:
         paths = [name for path in spec["observations"]["paths"] for name in found(path, work.folder)]
@@ -131,7 +136,7 @@ def assimilate(work: Work) -> str:
     # Rounding may leave a variance of nothing a hair below zero.
     work.error_std = np.sqrt(variance.clip(min=0)).astype(analysis.dtype)
     work.error_std.attrs = {
-        "long_name": f"analysis error standard deviation of {_label(work.background)}",
+        "long_name": f"analysis error standard deviation of {label_of(work.background)}",
         **{k: v for k, v in work.background.attrs.items() if k == "units"},
     }
     if "standard_name" in work.background.attrs:
@@ -153,8 +158,8 @@ def interpolation(spec: dict[str, Any]) -> OptimalInterpolation:
     return OptimalInterpolation(**{k: spec[k] for k in options})
 
 
-def _truth(work: Work) -> xr.DataArray:
-    """The field that stands for the ocean, on the grid of the background."""
+def _truth(work: Work) -> tuple[xr.DataArray, str]:
+    """The field that stands for the ocean, on the grid of the background, and its date in words."""
     truth_spec = work.step["assimilate"]["observations"]["synthetic"]["truth"]
     spec = work.step["input"] | {k: v for k, v in truth_spec.items() if k != "select" and v is not None}
     data = opened(spec | {"select": truth_spec["select"]}, work.folder)
@@ -162,13 +167,14 @@ def _truth(work: Work) -> xr.DataArray:
     many = {str(d): n for d, n in data.field.sizes.items() if n > 1 and d not in grid_of(data).dims}
     if many:
         raise ValueError(f"the truth has {many}; observations are drawn from one field: choose one in truth.select")
+    when = when_text(data.field, data.cadence) or label_of(data.field)
     if work.regridder is None:
-        return data.field
+        return data.field, when
     same = grid_of(data)
     source = work.regridder.source
-    if same.shape == source.shape and np.array_equal(same.lon, source.lon) and np.array_equal(same.lat, source.lat):
-        return work.regridder(data.field)
-    return _regridder(data, work.regridder.target, work.step["regrid"])(data.field)
+    if same.dims == source.dims and same.lon.equals(source.lon) and same.lat.equals(source.lat):
+        return work.regridder(data.field), when
+    return _regridder(data, work.regridder.target, work.step["regrid"])(data.field), when
 
 
 def _score(work: Work) -> str:
@@ -191,9 +197,9 @@ def depart(work: Work) -> str:
     """Anomalies of the field from its own climatology."""
     spec = work.step["anomalies"]
     assert work.result is not None
-    work.background = _in_one_piece(work.result)
-    work.clim = normal_of(work.background, spec)
-    departure = anomalies(work.background, work.clim)
+    work.whole = _in_one_piece(work.result)
+    work.clim = normal_of(work.whole, spec)
+    departure = anomalies(work.whole, work.clim)
     assert isinstance(departure, xr.DataArray)
     work.result = departure
     return f"from the field's own mean by {spec['by']}, {work.clim.attrs['period'].replace('/', ' to ')}"
@@ -253,9 +259,10 @@ def box_mean(whole: xr.DataArray, box: dict[str, Any]) -> xr.DataArray:
     # Latitude circles: the share of a regular cell in the box's area.
     area = grid.area() if grid.kind != "rectilinear" else grid.area(edges="latitude")
     mean = whole.weighted(area.where(inside, 0.0).fillna(0.0)).mean(grid.dims, keep_attrs=True)
-    mean.attrs["long_name"] = f"{_label(whole)}, area-weighted mean of {box['name']}"
-    name = box["name"].strip().lower().replace(" ", "_")
-    return mean.rename(f"{whole.name}_{''.join(c for c in name if c.isalnum() or c == '_') or 'box'}")
+    mean.attrs["long_name"] = f"{label_of(whole)}, area-weighted mean of {box['name']}"
+    # CF names are of plain letters: Niño 3.4 is nino_34.
+    plain = unicodedata.normalize("NFKD", box["name"]).encode("ascii", "ignore").decode().strip().lower().replace(" ", "_")
+    return mean.rename(f"{whole.name}_{re.sub('[^a-z0-9_]', '', plain) or 'box'}")
 
 
 COMPUTING: dict[str, Callable[[Work], str]] = {
@@ -265,10 +272,6 @@ COMPUTING: dict[str, Callable[[Work], str]] = {
     "anomalies": depart,
     "events": find_events,
 }
-
-
-def _label(whole: xr.DataArray) -> str:
-    return str(whole.attrs.get("long_name", whole.attrs.get("standard_name", whole.name))).replace("_", " ")
 
 
 def _sizes(whole: xr.DataArray) -> str:

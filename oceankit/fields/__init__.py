@@ -2,6 +2,16 @@
 
 from oceankit.fields.coordinates import CoordinateError
 from oceankit.fields.grid import Grid, GridError
-from oceankit.fields.store import check_integrity, open_fields, write
+from oceankit.fields.store import StoreError, check_integrity, open_fields, seal, template, write
 
-__all__ = ["CoordinateError", "Grid", "GridError", "check_integrity", "open_fields", "write"]
+__all__ = [
+    "CoordinateError",
+    "Grid",
+    "GridError",
+    "StoreError",
+    "check_integrity",
+    "open_fields",
+    "seal",
+    "template",
+    "write",
+]
