@@ -7,10 +7,14 @@ What costs time to import (xarray, Dask, Numba, matplotlib) is imported by the c
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from oceankit._version import __version__
+
+if TYPE_CHECKING:
+    from oceankit.cli._nodes import Mistake
 
 __all__ = ["main"]
 
@@ -53,7 +57,7 @@ def run(runfile: Path, output: Path | None, check: bool, only: tuple[str, ...], 
     run_steps(checked, folder, only=only, debug=debug)
 
 
-def _refuse(runfile: Path, mistakes: list) -> None:  # type: ignore[type-arg]
+def _refuse(runfile: Path, mistakes: "list[Mistake]") -> NoReturn:
     for mistake in mistakes:
         click.echo(f"{runfile}:{mistake.line}: {mistake}", err=True)
     count = len(mistakes)

@@ -1,71 +1,19 @@
 """What a value of a run file may be: each type reads a YAML node, reports what is wrong with it and describes itself."""
 
-import difflib
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import yaml
 
-__all__ = [
-    "Choice", "Date", "Either", "Flag", "Free", "Key", "Mistake", "Number", "Path", "Reading", "Section", "Several",
-    "Text", "Type", "did_you_mean",
-]  # fmt: skip
+from oceankit.cli._nodes import Place, Reading, did_you_mean, entries, plain, shown
 
-Place = tuple[str | int, ...]
+__all__ = ["Choice", "Date", "Either", "Flag", "Free", "Key", "Number", "Path", "Section", "Several", "Text", "Type"]
+
 _NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
 _DATE = re.compile(r"\d{4}(-(\d{2})(-(\d{2})([T ]\d{2}:\d{2}(:\d{2})?)?)?)?")
-
-
-@dataclass(frozen=True, order=True)
-class Mistake:
-    """One thing wrong with a run file: where, and what to do about it."""
-
-    line: int
-    key: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.key}: {self.message}" if self.key else self.message
-
-
-@dataclass
-class Reading:
-    """The mistakes found so far, and the line of each key."""
-
-    mistakes: list[Mistake] = field(default_factory=list)
-    lines: dict[Place, int] = field(default_factory=dict)
-    names: dict[Place, str] = field(default_factory=dict)
-    bad: set[Place] = field(default_factory=set)
-
-    def wrong(self, place: Place, message: str, line: int | None = None) -> Any:
-        """Report a mistake at ``place``, on its own line or that of the nearest key above it; returns None."""
-        self.bad.add(place)
-        self.mistakes.append(Mistake(self.line(place) if line is None else line, self.label(place), message))
-
-    def clean(self, place: Place) -> bool:
-        """Whether nothing is wrong at ``place`` or under it."""
-        return not any(bad[: len(place)] == place for bad in self.bad)
-
-    def line(self, place: Place) -> int:
-        """The line of ``place``, or of the nearest key above it that is in the file."""
-        while place and place not in self.lines:
-            place = place[:-1]
-        return self.lines.get(place, 1)
-
-    def label(self, place: Place) -> str:
-        """``steps.experiment.assimilate.method``: steps by their names, other items by their number from 1."""
-        parts: list[str] = []
-        for depth, part in enumerate(place):
-            if isinstance(part, str):
-                parts.append(part)
-            elif place[: depth + 1] in self.names:
-                parts += [self.names[place[: depth + 1]]] if self.names[place[: depth + 1]] else []
-            else:
-                parts[-1] += f"[{part + 1}]"
-        return ".".join(parts)
 
 
 class Type(Protocol):
@@ -76,35 +24,6 @@ class Type(Protocol):
 
     def describe(self) -> str:
         """The type in words, for the reference."""
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A remedy for a misspelt word: the nearest known one, or all of them.
-
-    Examples
-    --------
-    >>> did_you_mean("metod", ["method", "to"])
-    "did you mean 'method'?"
-    """
-    known = list(known)
-    near = difflib.get_close_matches(word, known, 1, cutoff=0.6)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    return f"known here: {', '.join(known)}" if known else "nothing is known here"
-
-
-def shown(node: yaml.Node) -> str:
-    """A node as an error message shows it."""
-    if isinstance(node, yaml.MappingNode):
-        return "a mapping"
-    if isinstance(node, yaml.SequenceNode):
-        return "a list"
-    return repr(node.value) if node.value else "empty"
-
-
-def plain(node: yaml.Node) -> bool:
-    """Whether the node is one value that is not empty."""
-    return isinstance(node, yaml.ScalarNode) and not node.tag.endswith(":null") and node.value.strip() != ""
 
 
 @dataclass(frozen=True)
@@ -136,7 +55,9 @@ class Path:
         if self.suffixes and not name.endswith(self.suffixes):
             return reading.wrong(place, f"is {name!r}, but must end in {' or '.join(self.suffixes)}")
         if self.output and (name.startswith(("/", "~")) or ".." in name.split("/")):
-            return reading.wrong(place, f"is {name!r}; outputs lie in the output folder: give a name without '/' or '..'")
+            return reading.wrong(
+                place, f"is {name!r}; outputs lie in the output folder: give a name without '/' or '..'"
+            )
         return name
 
     def describe(self) -> str:
@@ -282,7 +203,8 @@ class Free:
         if not isinstance(node, yaml.MappingNode):
             return reading.wrong(place, f"is {shown(node)}, but must be {self.words}")
         return {
-            name: self.item.read(value, (*place, name), reading) for name, value in entries(node, place, reading).items()
+            name: self.item.read(value, (*place, name), reading)
+            for name, value in entries(node, place, reading).items()
         }
 
     def describe(self) -> str:
@@ -318,7 +240,7 @@ class Section:
     def read(self, node: yaml.Node, place: Place, reading: Reading) -> dict[str, Any] | None:
         if self.shorthand and plain(node):
             reading.lines[(*place, self.shorthand)] = node.start_mark.line + 1
-            value = self._value(self.shorthand, node, place, reading)
+            value = self._value(self.shorthand, node, (*place, self.shorthand), reading)
             return None if value is None else self._filled({self.shorthand: value})
         if not isinstance(node, yaml.MappingNode):
             return reading.wrong(place, f"is {shown(node)}, but must be a mapping with the keys {', '.join(self.keys)}")
@@ -353,39 +275,11 @@ class Section:
             reading.wrong(place, f"has {what or 'none of them'}; give {listed}")
 
     def _filled(self, found: dict[str, Any]) -> dict[str, Any]:
-        return {name: found.get(name) if found.get(name) is not None else key.default for name, key in self.keys.items()}
+        return {
+            name: found.get(name) if found.get(name) is not None else key.default for name, key in self.keys.items()
+        }
 
     def describe(self) -> str:
         anchor = re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
         link = f"[{self.title}](#{anchor})"
         return f"{link}, or just `{self.shorthand}`" if self.shorthand else link
-
-
-def entries(node: yaml.MappingNode, place: Place, reading: Reading) -> dict[str, yaml.Node]:
-    """The keys of a mapping and their nodes; keys given twice are mistakes, ``<<`` merges other mappings in."""
-    found: dict[str, yaml.Node] = {}
-    merged: list[yaml.Node] = []
-    first: dict[str, int] = {}
-    for key, value in node.value:
-        line = key.start_mark.line + 1
-        if key.tag.endswith(":merge"):
-            merged += value.value if isinstance(value, yaml.SequenceNode) else [value]
-            continue
-        if not isinstance(key, yaml.ScalarNode):
-            reading.wrong(place, f"has the key {shown(key)}; keys are words", line)
-            continue
-        name = str(key.value)
-        if name in found:
-            reading.wrong((*place, name), f"is given twice, first on line {first[name]}; keep one", line)
-            continue
-        found[name], first[name] = value, line
-        reading.lines[(*place, name)] = line
-    for other in merged:
-        if not isinstance(other, yaml.MappingNode):
-            reading.wrong(place, f"'<<' merges {shown(other)}, but must merge a mapping", other.start_mark.line + 1)
-            continue
-        for name, value in entries(other, place, Reading()).items():
-            if name not in found:
-                found[name] = value
-                reading.lines[(*place, name)] = value.start_mark.line + 1
-    return found

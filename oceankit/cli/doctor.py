@@ -14,7 +14,20 @@ from oceankit._version import __version__
 
 __all__ = ["report"]
 
-_NEEDED = ("numpy", "xarray", "dask", "numba", "scipy", "pandas", "netCDF4", "zarr", "cf-xarray", "cftime", "click", "PyYAML")
+_NEEDED = (
+    "numpy",
+    "xarray",
+    "dask",
+    "numba",
+    "scipy",
+    "pandas",
+    "netCDF4",
+    "zarr",
+    "cf-xarray",
+    "cftime",
+    "click",
+    "PyYAML",
+)
 # Package, and the extra that brings it.
 _OPTIONAL = {
     "matplotlib": "plot", "cartopy": "plot", "cmocean": "plot", "basemap-data": "plot", "torch": "forecast",

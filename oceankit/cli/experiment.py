@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from oceankit.cli._types import did_you_mean
+from oceankit.cli._nodes import did_you_mean
 from oceankit.fields import open_fields
 from oceankit.observations import ObservationError, operators, sampling, table, validate
 
@@ -46,7 +45,7 @@ def observed(paths: Sequence[str], units: str | None) -> xr.Dataset:
             tables.append(_csv(path) if path.lower().endswith(".csv") else _stored(path))
         except (ValueError, OSError) as error:
             raise ObservationError(f"{path!r}: {error}") from error
-    names = [set(t.variables) for t in tables]
+    names: list[set[Any]] = [{str(n) for n in t.variables} for t in tables]
     if any(n != names[0] for n in names):
         differing = sorted(set.union(*names) - set.intersection(*names))
         raise ObservationError(f"the tables differ in the columns {differing}; give all of them, or one table alone")
@@ -72,7 +71,9 @@ def _csv(path: str) -> xr.Dataset:
         times = pd.to_datetime(frame["time"], utc=True, errors="coerce")
         if times.isna().any():
             row = int(times.isna().to_numpy().argmax())
-            raise ObservationError(f"the time {frame['time'][row]!r} in row {row + 1} is no date; write 2015-01-16T12:00")
+            raise ObservationError(
+                f"the time {frame['time'][row]!r} in row {row + 1} is no date; write 2015-01-16T12:00"
+            )
         columns["time"] = times.dt.tz_localize(None).to_numpy()
     return table(**columns)
 

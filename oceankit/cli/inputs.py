@@ -1,23 +1,23 @@
 """From the `input` of a step to a field: open, choose the variable, put attributes right, select a part."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from oceankit.cli._types import did_you_mean
+from oceankit.cli._nodes import did_you_mean
 from oceankit.cli.places import PlaceError, found
 from oceankit.fields import CoordinateError, Grid, GridError, coordinates, open_fields
 
-__all__ = ["Input", "Problem", "cadence", "grid_of", "opened", "target_grid"]
+__all__ = ["Input", "ProblemError", "cadence", "grid_of", "narrowed", "opened", "target_grid"]
 
 _KINDS = {"time": "time", "depth": "vertical", "lon": "longitude", "lat": "latitude"}
 
 
-class Problem(ValueError):
+class ProblemError(ValueError):
     """A key of the run file asks for what cannot be: ``place`` is the key, from the section on."""
 
     def __init__(self, place: tuple[str | int, ...], message: str) -> None:
@@ -42,11 +42,11 @@ class Input:
 
 
 def opened(spec: Mapping[str, Any], folder: Path) -> Input:
-    """Open an `input`, lazily.
+    """Open an `input`, lazily, and select the part that is wanted.
 
     Raises
     ------
-    Problem
+    ProblemError
         With the key that is to blame.
     """
     sources: list[str] = []
@@ -54,22 +54,33 @@ def opened(spec: Mapping[str, Any], folder: Path) -> Input:
         try:
             sources += found(path, folder)
         except PlaceError as error:
-            raise Problem(("paths", number), str(error)) from error
+            raise ProblemError(("paths", number), str(error)) from error
     try:
         ds = open_fields(sources, engine=spec.get("engine"))
     except (ValueError, ImportError) as error:
-        raise Problem(("paths",), str(error)) from error
+        raise ProblemError(("paths",), str(error)) from error
     variable = spec["variable"]
     if variable not in ds.data_vars:
         known = [str(n) for n, v in ds.data_vars.items() if v.dtype.kind in "fiu"]
-        raise Problem(("variable",), f"the files have no variable {variable!r}; {did_you_mean(variable, known)}")
+        raise ProblemError(("variable",), f"the files have no variable {variable!r}; {did_you_mean(variable, known)}")
     if ds[variable].dtype.kind not in "fiu":
-        raise Problem(("variable",), f"{variable!r} holds {ds[variable].dtype} values, not numbers; name another")
+        raise ProblemError(("variable",), f"{variable!r} holds {ds[variable].dtype} values, not numbers; name another")
     ds[variable].attrs.update(spec.get("attrs") or {})
-    steps = cadence(ds, variable)
+    data = Input(ds, variable, sources, cadence(ds, variable))
     for name, wanted in (spec.get("select") or {}).items():
-        ds = _selected(ds, variable, name, wanted)
-    return Input(ds, variable, sources, steps)
+        data = narrowed(data, name, wanted)
+    return data
+
+
+def narrowed(data: Input, name: str, wanted: Any) -> Input:
+    """The part of an input where the coordinate ``name`` is as wanted.
+
+    Raises
+    ------
+    ProblemError
+        If there is no such coordinate, or nothing of it is wanted.
+    """
+    return replace(data, ds=_selected(data.ds, data.variable, name, wanted))
 
 
 def _selected(ds: xr.Dataset, variable: str, name: str, wanted: Any) -> xr.Dataset:
@@ -81,19 +92,23 @@ def _selected(ds: xr.Dataset, variable: str, name: str, wanted: Any) -> xr.Datas
     if dated:
         texts = [str(int(b)) if isinstance(b, float) and b == int(b) else str(b) for b in bounds]
         try:
-            chosen = xr.DataArray(np.arange(values.size), coords={dim: axis.variable}, dims=dim).sel({dim: slice(*texts)})
+            chosen = xr.DataArray(np.arange(values.size), coords={dim: axis.variable}, dims=[dim]).sel(
+                {dim: slice(*texts)}
+            )
         except (KeyError, ValueError, TypeError) as error:
-            raise Problem(place, f"{wanted!r} cannot be looked up in {axis.name!r} ({error}); give dates in order") from error
+            raise ProblemError(
+                place, f"{wanted!r} cannot be looked up in {axis.name!r} ({error}); give dates in order"
+            ) from error
         picks = chosen.values
     else:
         try:
             low, high = (float(b) for b in bounds)
         except ValueError:
-            raise Problem(place, f"is {wanted!r}, but {axis.name!r} holds numbers, not dates") from None
+            raise ProblemError(place, f"is {wanted!r}, but {axis.name!r} holds numbers, not dates") from None
         picks = _within(values.astype(np.float64), low, high, _is_longitude(ds[variable], axis))
     if not len(picks):
         shown = " to ".join(str(v)[:16] for v in (values.min(), values.max()))
-        raise Problem(place, f"nothing of {axis.name!r} lies in {wanted!r}; the files have {shown}")
+        raise ProblemError(place, f"nothing of {axis.name!r} lies in {wanted!r}; the files have {shown}")
     return ds.isel({dim: picks})
 
 
@@ -105,13 +120,14 @@ def _axis(field: xr.DataArray, name: str) -> xr.DataArray:
         try:
             axis = coordinates.find(field, _KINDS[name])  # type: ignore[arg-type]
         except CoordinateError as error:
-            raise Problem(place, str(error)) from error
+            raise ProblemError(place, str(error)) from error
     else:
         known = [*_KINDS, *map(str, field.coords)]
-        raise Problem(place, f"{field.name!r} has no coordinate {name!r}; {did_you_mean(name, known)}")
+        raise ProblemError(place, f"{field.name!r} has no coordinate {name!r}; {did_you_mean(name, known)}")
     if axis.ndim != 1 or axis.dims[0] not in field.dims:
-        raise Problem(
-            place, f"{axis.name!r} runs along {axis.dims}, so no part of it can be cut out; use 'regrid' to choose a region"
+        raise ProblemError(
+            place,
+            f"{axis.name!r} runs along {axis.dims}, so no part of it can be cut out; use 'regrid' to choose a region",
         )
     return axis
 
@@ -153,7 +169,9 @@ def cadence(ds: xr.Dataset, variable: str) -> str:
         steps = np.diff(bounds.values, axis=1).ravel()
     else:
         return "steps"
-    days = np.median([s / np.timedelta64(1, "D") if isinstance(s, np.timedelta64) else s.total_seconds() / 86400 for s in steps])
+    days = np.median(
+        [s / np.timedelta64(1, "D") if isinstance(s, np.timedelta64) else s.total_seconds() / 86400 for s in steps]
+    )
     return "months" if 28 <= days <= 31 else "days" if days == 1 else "steps"
 
 
@@ -175,7 +193,7 @@ def target_grid(spec: Mapping[str, Any], folder: Path) -> Grid:
 
     Raises
     ------
-    Problem
+    ProblemError
         With the key that is to blame.
     """
     if spec["like"] is not None:
@@ -183,11 +201,11 @@ def target_grid(spec: Mapping[str, Any], folder: Path) -> Grid:
             with open_fields(found(spec["like"], folder)) as ds:
                 return Grid.from_dataset(ds)
         except (ValueError, ImportError) as error:
-            raise Problem(("like",), str(error)) from error
+            raise ProblemError(("like",), str(error)) from error
     try:
         if spec["step"] is not None:
             return Grid.global_regular(spec["step"])
         return Grid.regular(lon=tuple(spec["lon"]), lat=tuple(spec["lat"]))
     except GridError as error:
         key = "step" if spec["step"] is not None else "lat" if str(error).startswith("lat") else "lon"
-        raise Problem((key,), str(error)) from error
+        raise ProblemError((key,), str(error)) from error

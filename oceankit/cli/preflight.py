@@ -3,16 +3,18 @@
 import importlib.util
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from oceankit.cli import experiment
-from oceankit.cli._types import Place
-from oceankit.cli.inputs import Input, Problem, grid_of, opened, target_grid
+from oceankit.cli._nodes import Place
+from oceankit.cli.inputs import Input, ProblemError, grid_of, narrowed, opened, target_grid
 from oceankit.cli.places import PlaceError, found
 from oceankit.cli.reading import RunFile
+from oceankit.cli.selecting import at_time, time_dim
 from oceankit.cli.work import interpolation, normal_of
 from oceankit.fields import Grid, coordinates
 
@@ -39,7 +41,7 @@ class _Step:
         data = self._input(("input",), self.step["input"])
         self._stages()
         target = self._regrid(data)
-        self._assimilate(data, target)
+        self._assimilate(data)
         self._anomalies(data)
         self._events(data, target)
         self._figures(data)
@@ -54,21 +56,50 @@ class _Step:
         """The result of ``work``, or its complaint at the key it blames."""
         try:
             return work()
-        except Problem as problem:
+        except ProblemError as problem:
             self._wrong((*keys, *problem.place), str(problem))
         except (ValueError, ImportError) as error:
             self._wrong(keys, str(error))
         return None
 
     def _input(self, keys: Place, spec: Any) -> Input | None:
-        if spec is None or not self._clean("input"):
+        """The input, if all of it is in order; each part is looked at, whatever is wrong with the others."""
+        if spec is None:
             return None
-        data: Input | None = self._try(keys, lambda: opened(spec, self.run.folder))
-        for source in data.sources if data is not None else ():
+        clean = {
+            k: self.reading.clean((*self.place, *keys, k)) for k in ("paths", "variable", "select", "engine", "attrs")
+        }
+        missing = [self._missing((*keys, "paths", n), path) for n, path in enumerate(spec["paths"] or ())]
+        if any(missing) or spec["paths"] is None or spec["variable"] is None:
+            return None
+        data: Input | None = self._try(keys, lambda: opened(spec | {"select": None}, self.run.folder))
+        if data is None:
+            return None
+        for source in data.sources:
             if os.path.realpath(source) in self.claimed:
                 place = self.claimed[os.path.realpath(source)]
-                self.reading.wrong(place, f"would take the place of the input {source!r}; choose another name or folder")
-        return data
+                self.reading.wrong(
+                    place, f"would take the place of the input {source!r}; choose another name or folder"
+                )
+        selected = [self._narrowed(data, keys, name, wanted) for name, wanted in (spec["select"] or {}).items()]
+        if None in selected or not all(clean.values()):
+            return None
+        whole: Input | None = self._try(keys, lambda: opened(spec, self.run.folder))
+        return whole
+
+    def _missing(self, keys: Place, path: str) -> bool:
+        try:
+            found(path, self.run.folder)
+        except PlaceError as error:
+            self._wrong(keys, str(error))
+            return True
+        return False
+
+    def _narrowed(self, data: Input, keys: Place, name: str, wanted: Any) -> Input | None:
+        if wanted is None:  # already refused
+            return None
+        part: Input | None = self._try(keys, lambda: narrowed(data, name, wanted))
+        return part
 
     def _stages(self) -> None:
         """Stages that need each other."""
@@ -76,17 +107,24 @@ class _Step:
         results = [s for s in ("product", "figure", "bulletin") if step[s] is not None]
         if not results and self._clean():
             self._wrong((), "writes nothing; give it a product, a figure or a bulletin")
-        if step["events"] and step["events"]["above"] is None and step["events"]["below"] is None:
-            if self._clean("events"):
-                self._wrong(("events",), "has neither 'above' nor 'below'; give at least one limit")
+        limits = [(step["events"] or {}).get(k) for k in ("above", "below")]
+        if step["events"] and limits == [None, None] and self._clean("events"):
+            self._wrong(("events",), "has neither 'above' nor 'below'; give at least one limit")
         for number, figure in enumerate(step["figure"] or ()):
             keys: Place = ("figure", number)
             kind, shown = figure["kind"], figure["show"]
             if kind == "assimilation" and step["assimilate"] is None:
                 self._wrong((*keys, "kind"), "'assimilation' shows an assimilation; the step has no 'assimilate'")
             if kind == "series" and step["events"] is None:
-                self._wrong((*keys, "kind"), "'series' shows the mean over the box of 'events'; the step has no 'events'")
-            needed = {"background": "assimilate", "increments": "assimilate", "error_std": "assimilate", "anomaly": "anomalies"}
+                self._wrong(
+                    (*keys, "kind"), "'series' shows the mean over the box of 'events'; the step has no 'events'"
+                )
+            needed = {
+                "background": "assimilate",
+                "increments": "assimilate",
+                "error_std": "assimilate",
+                "anomaly": "anomalies",
+            }
             if shown in needed and step[needed[shown]] is None:
                 self._wrong((*keys, "show"), f"{shown!r} comes from {needed[shown]!r}, which the step does not have")
 
@@ -114,7 +152,7 @@ class _Step:
             # Both axes, so that a mistake in one does not hide one in the other.
             good = {"lon": [0.0, 360.0, 1.0], "lat": [-90.0, 90.0, 1.0]}
             axes = [
-                self._try(("regrid", "to"), lambda key=key: target_grid({**spec, **good, key: spec[key]}, self.run.folder))
+                self._try(("regrid", "to"), partial(target_grid, {**spec, **good, key: spec[key]}, self.run.folder))
                 for key in good
             ]
             if any(a is None for a in axes):
@@ -128,7 +166,7 @@ class _Step:
         except ValueError as error:
             self._wrong(keys, f"'conservative' needs the cells of {whose}: {error}")
 
-    def _assimilate(self, data: Input | None, target: Grid | None) -> None:
+    def _assimilate(self, data: Input | None) -> None:
         spec = self.step["assimilate"]
         if spec is None or not self._clean("assimilate"):
             return
@@ -136,7 +174,9 @@ class _Step:
         if data is not None and spec["depth_scale"] is None:
             depths = [n for n in coordinates.candidates(data.field, "vertical") if n in data.field.dims]
             if depths and data.field.sizes[depths[0]] > 1:
-                self._wrong(("assimilate",), f"'depth_scale' is missing: {depths[0]!r} has {data.field.sizes[depths[0]]} values")
+                self._wrong(
+                    ("assimilate",), f"'depth_scale' is missing: {depths[0]!r} has {data.field.sizes[depths[0]]} values"
+                )
         keys: Place = ("assimilate", "observations")
         synthetic = spec["observations"]["synthetic"]
         if synthetic is None:
@@ -147,27 +187,29 @@ class _Step:
             self._wrong(keys, "has neither 'tracks' nor 'points'; give at least one of them")
         if data is None:
             return
-        truth_spec = self.step["input"] | {k: v for k, v in synthetic["truth"].items() if k != "select" and v is not None}
+        truth_spec = self.step["input"] | {
+            k: v for k, v in synthetic["truth"].items() if k != "select" and v is not None
+        }
         select = synthetic["truth"]["select"]
-        truth: Input | None = self._try((*keys, "truth"), lambda: opened(truth_spec | {"select": select}, self.run.folder))
+        truth: Input | None = self._try(
+            (*keys, "truth"), lambda: opened(truth_spec | {"select": select}, self.run.folder)
+        )
         if truth is None:
             return
         grid: Grid | None = self._try((*keys, "truth"), lambda: grid_of(truth))
         many = {str(d): n for d, n in truth.field.sizes.items() if n > 1 and (grid is None or d not in grid.dims)}
         if grid is not None and many:
-            self._wrong((*keys, "truth"), f"has {many}; observations are drawn from one field: choose one with 'select'")
+            self._wrong(
+                (*keys, "truth"), f"has {many}; observations are drawn from one field: choose one with 'select'"
+            )
         theirs, ours = truth.field.attrs.get("units"), data.field.attrs.get("units")
         if theirs != ours:
             self._wrong((*keys, "truth"), f"is in {theirs!r} and the input in {ours!r}; convert one of them")
 
     def _tables(self, keys: Place, spec: dict[str, Any]) -> None:
-        names: list[str] = []
-        for number, path in enumerate(spec["paths"]):
-            try:
-                names += found(path, self.run.folder)
-            except PlaceError as error:
-                self._wrong((*keys, number), str(error))
-        if len(names) >= len(spec["paths"]):
+        missing = [self._missing((*keys, n), path) for n, path in enumerate(spec["paths"])]
+        if not any(missing):
+            names = [name for path in spec["paths"] for name in found(path, self.run.folder)]
             self._try(keys, lambda: experiment.observed(names, spec["units"]))
 
     def _anomalies(self, data: Input | None) -> None:
@@ -183,15 +225,17 @@ class _Step:
             normal_of(data.field, spec)
         except ValueError as error:
             # The library names its argument first.
-            key = next((k for k in ("half_window", "smooth", "percentile", "period") if k in str(error).split(":")[0]), None)
+            key = next(
+                (k for k in ("half_window", "smooth", "percentile", "period") if k in str(error).split(":")[0]), None
+            )
             self._wrong(("anomalies", key) if key else ("anomalies",), str(error))
 
     def _events(self, data: Input | None, target: Grid | None) -> None:
         spec = self.step["events"]
         if spec is None or data is None or not self._clean("events"):
             return
-        names = [n for n in coordinates.candidates(data.field, "time") if n in data.field.dims]
-        if not names or data.field.sizes[names[0]] < 2:
+        time = time_dim(data.field)
+        if time is None or data.field.sizes[time] < 2:
             self._wrong(("events",), f"needs a field along time; {data.variable!r} has {dict(data.field.sizes)}")
         if self.step["regrid"] is not None and target is None:
             return
@@ -202,9 +246,14 @@ class _Step:
         offset = np.mod(grid.lon.values - box["lon"][0], 360.0)
         inside_lon = offset <= (np.mod(box["lon"][1] - box["lon"][0], 360.0) or 360.0)
         inside_lat = (grid.lat.values >= box["lat"][0]) & (grid.lat.values <= box["lat"][1])
-        inside = inside_lon.any() and inside_lat.any() if grid.kind == "rectilinear" else (inside_lon & inside_lat).any()
+        inside = (
+            inside_lon.any() and inside_lat.any() if grid.kind == "rectilinear" else (inside_lon & inside_lat).any()
+        )
         if not inside:
-            self._wrong(("events", "box"), f"holds no cell centre of {grid!r}; widen it, or look at its longitudes and latitudes")
+            self._wrong(
+                ("events", "box"),
+                f"holds no cell centre of {grid!r}; widen it, or look at its longitudes and latitudes",
+            )
 
     def _figures(self, data: Input | None) -> None:
         figures = self.step["figure"]
@@ -215,26 +264,14 @@ class _Step:
             self._wrong(("figure",), f"needs {', '.join(missing)}; install with: pip install 'oceankit[plot]'")
         if data is None or not self._clean("figure"):
             return
-        names = [n for n in coordinates.candidates(data.field, "time") if n in data.field.dims]
+        time = time_dim(data.field)
         for number, figure in enumerate(figures):
             if figure["kind"] in ("hovmoller", "series"):
-                if not names or data.field.sizes[names[0]] < 2:
+                if time is None or data.field.sizes[time] < 2:
                     self._wrong(("figure", number, "kind"), f"{figure['kind']!r} needs a field along time")
-            elif names:
-                self._try(("figure", number), lambda figure=figure: _one_time(data, names[0], figure["time"]))
-
-
-def _one_time(data: Input, name: Any, date: str | None) -> None:
-    index = data.field[name]
-    if date is not None:
-        index = index.sel({name: slice(date, date)})
-    if index.size == 1:
-        return
-    values = data.field[name].values
-    span = f"{data.variable!r} has {values.size} from {str(values[0])[:10]} to {str(values[-1])[:10]}"
-    if date is None:
-        raise Problem((), f"a map shows one time, and {span}; choose one with 'time'")
-    raise Problem(("time",), f"there are {index.size} times in {date}; {span}")
+            else:
+                keys: Place = ("figure", number, "time") if figure["time"] else ("figure", number)
+                self._try(keys, partial(at_time, data.field, figure["time"]))
 
 
 def _outputs(run: RunFile) -> dict[str, Place]:

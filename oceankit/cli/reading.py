@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from oceankit.cli._types import Mistake, Reading, plain
+from oceankit.cli._nodes import Mistake, Reading, plain
 from oceankit.cli.schema import RUN_FILE
 
 __all__ = ["RunFile", "read"]

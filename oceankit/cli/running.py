@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ class _Runner:
         click.echo(f"\n{click.style(step['name'], bold=True)}  {step['title'] or ''}".rstrip())
         for stage, compute in COMPUTING.items():
             if step[stage] is not None:
-                self._stage(stage, lambda compute=compute: compute(self.work))
+                self._stage(stage, partial(compute, self.work))
         metadata = storing.metadata_of(self.work, self.run.values["metadata"] or {})
         if step["product"] is not None:
             self._stage("product", lambda: self._product(metadata))
@@ -67,7 +68,7 @@ class _Runner:
         if observations.get("save"):
             self._stage("observations", lambda: self._observations(observations["save"], metadata))
         for figure in step["figure"] or ():
-            self._stage("figure", lambda figure=figure: self._figure(figure))
+            self._stage("figure", partial(self._figure, figure))
         if step["bulletin"] is not None:
             self._stage("bulletin", self._bulletin)
 
@@ -78,7 +79,8 @@ class _Runner:
 
     def _observations(self, name: str, metadata: dict[str, Any]) -> str:
         path = self._place(name)
-        storing.write_observations(self.work, path, metadata)
+        assert self.work.corrected is not None  # the key lies under 'assimilate'
+        storing.write_observations(self.work, self.work.corrected, path, metadata)
         return self._done(path)
 
     def _figure(self, spec: dict[str, Any]) -> str:

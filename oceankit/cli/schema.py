@@ -61,7 +61,8 @@ INPUT = Section(
         "attrs": Key(_ATTRS, "attributes of the variable to put right, for example `{units: degC}`"),
         "engine": Key(Text("name"), "xarray engine, where it is not found from the file"),
         "real": Key(
-            Flag(), "whether the data are real (measured, or a model run of the actual ocean); `false` stamps the figures"
+            Flag(),
+            "whether the data are real (measured, or a model run of the actual ocean); `false` stamps the figures",
         ),
         "provenance_note": Key(Text(), "what the data are and where they come from, printed on figures and bulletins"),
     },
@@ -132,7 +133,9 @@ OBSERVATIONS = Section(
     "(QARTOD; 3, 4 and 9 are not used).",
     {
         "paths": Key(Several(Path(), alone=True), "one table, or several to be joined"),
-        "units": Key(Text("units"), "of `value` and `error_std`, where the table does not say; held against the field's"),
+        "units": Key(
+            Text("units"), "of `value` and `error_std`, where the table does not say; held against the field's"
+        ),
         "provenance_note": Key(Text(), "what the observations are and where they come from"),
         "save": Key(
             Path((".nc", ".zarr"), output=True),
@@ -169,7 +172,9 @@ ANOMALIES = Section(
             Number(least=0, most=182, whole=True), "days on either side that are pooled (`dayofyear`; 5 if left out)"
         ),
         "smooth": Key(
-            Number(least=1, most=359, whole=True), "days of the moving average (`dayofyear`; 31 if left out)", check=_odd
+            Number(least=1, most=359, whole=True),
+            "days of the moving average (`dayofyear`; 31 if left out)",
+            check=_odd,
         ),
         "percentile": Key(Number(above=0, most=99.999), "of the threshold in the climatology", default=90.0),
     },

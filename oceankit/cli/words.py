@@ -8,7 +8,9 @@ import xarray as xr
 from oceankit.fields import coordinates
 from oceankit.products._style import date_text, pretty_units
 
-__all__ = ["date_of", "label_of", "unit_of", "when_text"]
+__all__ = ["MINUS", "TIMES", "by_times", "date_of", "degrees", "label_of", "signed", "unit_of", "when_text"]
+
+MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
 
 
 def label_of(field: xr.DataArray) -> str:
@@ -43,3 +45,33 @@ def unit_of(field: xr.DataArray) -> str:
     """The unit of a field as it follows a number, with its space."""
     unit = pretty_units(field.attrs.get("units"))
     return f" {unit}" if unit else ""
+
+
+def signed(text: str) -> str:
+    """A text with numbers, with minus signs for hyphens.
+
+    Examples
+    --------
+    >>> signed("-1.5") == f"{MINUS}1.5"
+    True
+    """
+    return text.replace("-", MINUS)
+
+
+def by_times(shape: tuple[int, ...]) -> str:
+    """A shape for print."""
+    return f" {TIMES} ".join(map(str, shape))
+
+
+def degrees(value: float, letters: str) -> str:
+    """A longitude (letters "EW") or latitude ("NS") for print.
+
+    Examples
+    --------
+    >>> degrees(190.0, "EW"), degrees(-5.0, "NS"), degrees(0.0, "NS")
+    ('170°W', '5°S', '0°')
+    """
+    if letters == "EW":
+        value = (value + 180.0) % 360.0 - 180.0
+    value = round(value, 1)
+    return f"{abs(value):g}°{'' if value == 0 or abs(value) == 180 else letters[int(value < 0)]}"

@@ -23,26 +23,46 @@ __all__ = ["COMPUTING", "Work", "interpolation", "normal_of"]
 
 
 @dataclass
+class Corrected:
+    """What an assimilation brought."""
+
+    background: xr.DataArray
+    increments: xr.DataArray
+    error_std: xr.DataArray
+    observations: xr.Dataset
+    """Those offered to the analysis, with innovation, residual and status; its attributes are the statistics."""
+    experiment: experiments.Experiment | None
+
+
+@dataclass
+class Departure:
+    """A field whose anomalies are the result, and its climatology."""
+
+    whole: xr.DataArray
+    clim: xr.Dataset
+
+
+@dataclass
+class Spells:
+    """The mean over a box and its events."""
+
+    series: xr.DataArray
+    events: xr.Dataset
+
+
+@dataclass
 class Work:
     """A step on its way: the result so far and what was found while making it."""
 
     step: dict[str, Any]
     folder: Path
     """Of the run file."""
-    data: Input | None = None
-    result: xr.DataArray | None = None
+    data: Input = field(init=False)
+    result: xr.DataArray = field(init=False)
     regridder: Regridder | None = None
-    background: xr.DataArray | None = None
-    increments: xr.DataArray | None = None
-    error_std: xr.DataArray | None = None
-    observations: xr.Dataset | None = None
-    """Those assimilated, with innovation and residual."""
-    experiment: experiments.Experiment | None = None
-    clim: xr.Dataset | None = None
-    whole: xr.DataArray | None = None
-    """The field whose anomalies are the result."""
-    series: xr.DataArray | None = None
-    events: xr.Dataset | None = None
+    corrected: Corrected | None = None
+    departure: Departure | None = None
+    spells: Spells | None = None
     sources: list[str] = field(default_factory=list)
     figures: list[tuple[Path, str]] = field(default_factory=list)
 
@@ -52,13 +72,23 @@ class Work:
         return str(self.step["title"] or self.step["name"])
 
     @property
+    def note(self) -> str | None:
+        """What the input is and where it comes from."""
+        note: str | None = self.step["input"]["provenance_note"]
+        return note
+
+    @property
+    def experiment(self) -> experiments.Experiment | None:
+        """The observing-system experiment, if this is one."""
+        return None if self.corrected is None else self.corrected.experiment
+
+    @property
     def status(self) -> str:
         """What is real, in words; empty where the run file does not say."""
-        real = self.step["input"]["real"]
-        base = {True: "real", False: "SYNTHETIC", None: ""}[real]
+        base = {True: "real", False: "SYNTHETIC", None: ""}[self.step["input"]["real"]]
         if self.experiment is None:
             return base
-        return ", ".join(w for w in (f"{base} fields" if base else "", experiments.STAMP) if w)
+        return f"{base} fields, {experiments.STAMP}" if base else experiments.STAMP
 
     @property
     def stamp(self) -> str | None:
@@ -68,17 +98,12 @@ class Work:
         return experiments.STAMP if self.experiment is not None else None
 
     def shown(self, name: str | None) -> xr.DataArray:
-        """A field by the name that figures use."""
-        named = {
-            None: self.result,
-            "field": self.result if self.clim is None else self.whole,
-            "background": self.background,
-            "increments": self.increments,
-            "error_std": self.error_std,
-            "anomaly": self.result if self.clim is not None else None,
-        }[name]
-        assert named is not None  # the run file was checked
-        return named
+        """A field by the name that figures use; None is the result of the last stage."""
+        found = {None: self.result, "anomaly": self.result}
+        found["field"] = self.result if self.departure is None else self.departure.whole
+        if self.corrected is not None:
+            found |= {n: getattr(self.corrected, n) for n in ("background", "increments", "error_std")}
+        return found[name]
 
 
 # ---- the stages -------------------------------------------------------------------------------------------------------
@@ -97,7 +122,6 @@ def open_input(work: Work) -> str:
 def regrid(work: Work) -> str:
     """Put the field on the target grid."""
     spec = work.step["regrid"]
-    assert work.data is not None and work.result is not None
     target = target_grid(spec["to"], work.folder)
     if spec["to"]["like"] is not None:
         work.sources += found(spec["to"]["like"], work.folder)
@@ -120,36 +144,34 @@ def _restful(regridded: xr.DataArray) -> xr.DataArray:
 def assimilate(work: Work) -> str:
     """Correct the field by observations."""
     spec = work.step["assimilate"]
-    assert work.result is not None
-    work.background = work.result
+    background, experiment = work.result, None
     if spec["observations"]["synthetic"] is not None:
-        work.experiment = experiments.sampled(*_truth(work), spec["observations"]["synthetic"])
-        observations = work.experiment.used
+        experiment = experiments.sampled(*_truth(work), spec["observations"]["synthetic"])
+        observations = experiment.used
     else:
         paths = [name for path in spec["observations"]["paths"] for name in found(path, work.folder)]
         work.sources += paths
         observations = experiments.observed(paths, spec["observations"]["units"])
-    method = interpolation(spec)
-    analysis, diagnostics = method.assimilate(work.background, observations)
-    work.increments = diagnostics["increments"]
-    variance = diagnostics["analysis_error_variance"]
-    # Rounding may leave a variance of nothing a hair below zero.
-    work.error_std = np.sqrt(variance.clip(min=0)).astype(analysis.dtype)
-    work.error_std.attrs = {
-        "long_name": f"analysis error standard deviation of {label_of(work.background)}",
-        **{k: v for k, v in work.background.attrs.items() if k == "units"},
-    }
-    if "standard_name" in work.background.attrs:
-        work.error_std.attrs["standard_name"] = f"{work.background.attrs['standard_name']} standard_error"
-    work.result = analysis
+    analysis, diagnostics = interpolation(spec).assimilate(background, observations)
+    error_std = _error_std(diagnostics["analysis_error_variance"], background)
     columns = {n: ("obs", diagnostics[n].values, diagnostics[n].attrs) for n in ("innovation", "residual", "status")}
-    work.observations = observations.assign(columns)
-    work.observations.attrs |= {
-        k: diagnostics[k].item() for k in diagnostics.data_vars if diagnostics[k].ndim == 0 and k != "status"
-    }
-    if work.experiment is not None:
-        return _score(work)
-    return f"{work.observations.attrs['n_used']} of {observations.sizes['obs']} observations"
+    observations = observations.assign(columns)
+    observations.attrs |= {str(n): v.item() for n, v in diagnostics.data_vars.items() if v.ndim == 0}
+    work.result = analysis
+    work.corrected = Corrected(background, diagnostics["increments"], error_std, observations, experiment)
+    if experiment is not None:
+        return _score(work, work.corrected, experiment)
+    return f"{observations.attrs['n_used']} of {observations.sizes['obs']} observations"
+
+
+def _error_std(variance: xr.DataArray, background: xr.DataArray) -> xr.DataArray:
+    # Rounding may leave a variance of nothing a hair below zero.
+    error = (variance.clip(min=0) ** 0.5).astype(background.dtype)
+    error.attrs = {"long_name": f"standard deviation of the analysis error of {label_of(background).lower()}"}
+    error.attrs |= {k: v for k, v in background.attrs.items() if k == "units"}
+    if "standard_name" in background.attrs:
+        error.attrs["standard_name"] = f"{background.attrs['standard_name']} standard_error"
+    return error
 
 
 def interpolation(spec: dict[str, Any]) -> OptimalInterpolation:
@@ -177,18 +199,18 @@ def _truth(work: Work) -> tuple[xr.DataArray, str]:
     return _regridder(data, work.regridder.target, work.step["regrid"])(data.field), when
 
 
-def _score(work: Work) -> str:
-    """Hold the analysis against the truth; it is kept in memory, as the product needs it next."""
-    assert work.experiment is not None and work.background is not None and work.result is not None
-    assert work.increments is not None and work.error_std is not None
-    parts = xr.Dataset({"a": work.result, "i": work.increments, "e": work.error_std, "b": work.background}).load()
-    for name, key in (("result", "a"), ("increments", "i"), ("error_std", "e"), ("background", "b")):
-        setattr(work, name, parts[key].rename(getattr(work, name).name))
-    work.experiment.truth = work.experiment.truth.load()
-    numbers = experiments.scores(work.experiment, work.background, work.result, work.error_std)
-    work.experiment.numbers = numbers
+def _score(work: Work, corrected: Corrected, experiment: experiments.Experiment) -> str:
+    """Hold the analysis against the truth; both are kept in memory, as the product needs them next."""
+    names = ("background", "increments", "error_std")
+    loaded = xr.Dataset({"result": work.result, **{n: getattr(corrected, n) for n in names}}).load()
+    work.result = loaded["result"].rename(work.result.name)
+    for name in names:
+        setattr(corrected, name, loaded[name].rename(getattr(corrected, name).name))
+    experiment.truth = experiment.truth.load()
+    numbers = experiments.scores(experiment, corrected.background, work.result, corrected.error_std)
+    experiment.numbers = numbers
     return (
-        f"{work.experiment.used.sizes['obs']} synthetic observations; rmse at {numbers['n_withheld']} withheld positions: "
+        f"{experiment.used.sizes['obs']} synthetic observations; rmse at {numbers['n_withheld']:.0f} withheld positions: "
         f"background {numbers['rmse_background']:.3f}, analysis {numbers['rmse_analysis']:.3f}"
     )
 
@@ -196,13 +218,12 @@ def _score(work: Work) -> str:
 def depart(work: Work) -> str:
     """Anomalies of the field from its own climatology."""
     spec = work.step["anomalies"]
-    assert work.result is not None
-    work.whole = _in_one_piece(work.result)
-    work.clim = normal_of(work.whole, spec)
-    departure = anomalies(work.whole, work.clim)
-    assert isinstance(departure, xr.DataArray)
-    work.result = departure
-    return f"from the field's own mean by {spec['by']}, {work.clim.attrs['period'].replace('/', ' to ')}"
+    whole = _in_one_piece(work.result)
+    clim = normal_of(whole, spec)
+    # A DataArray comes back for a DataArray.
+    work.result = anomalies(whole, clim)  # type: ignore[assignment]
+    work.departure = Departure(whole, clim)
+    return f"from the field's own mean by {spec['by']}, {clim.attrs['period'].replace('/', ' to ')}"
 
 
 def normal_of(whole: xr.DataArray, spec: dict[str, Any]) -> xr.Dataset:
@@ -224,27 +245,24 @@ def _in_one_piece(whole: xr.DataArray) -> xr.DataArray:
 def find_events(work: Work) -> str:
     """Warm and cold spells of the mean over a box."""
     spec = work.step["events"]
-    assert work.result is not None
-    work.series = box_mean(work.result, spec["box"]).load()
+    series = box_mean(work.result, spec["box"]).load()
     parts = []
     for limit, cold in ((spec["above"], False), (spec["below"], True)):
         if limit is None:
             continue
-        condition = (work.series < limit) if cold else (work.series > limit)
-        part = spells(
-            condition, min_duration=spec["min_duration"], max_gap=spec["max_gap"], values=work.series, cold=cold
-        )
+        condition = (series < limit) if cold else (series > limit)
+        part = spells(condition, min_duration=spec["min_duration"], max_gap=spec["max_gap"], values=series, cold=cold)
         kind = xr.DataArray(np.full(part.sizes["event"], -1 if cold else 1, np.int8), dims="event")
         kind.attrs = {
             "long_name": "kind of event", "flag_values": np.array([-1, 1], np.int8), "flag_meanings": "cold warm",
         }  # fmt: skip
         keep = ["start", "end", "duration", "peak", "intensity_max", "intensity_mean", "intensity_cumulative"]
         parts.append(part.reset_coords(drop=True)[keep].assign(kind=kind))
-    work.events = xr.concat(parts, "event").sortby("start")
-    assert work.data is not None
-    work.events["duration"].attrs["units"] = {"days": "days", "months": "months"}.get(work.data.cadence, "1")
-    warm = int((work.events["kind"] > 0).sum())
-    return f"{warm} warm and {work.events.sizes['event'] - warm} cold in {spec['box']['name']}"
+    events = xr.concat(parts, "event").sortby("start")
+    events["duration"].attrs["units"] = {"days": "days", "months": "months"}.get(work.data.cadence, "1")
+    work.spells = Spells(series, events)
+    warm = int((events["kind"] > 0).sum())
+    return f"{warm} warm and {events.sizes['event'] - warm} cold in {spec['box']['name']}"
 
 
 def box_mean(whole: xr.DataArray, box: dict[str, Any]) -> xr.DataArray:
@@ -255,13 +273,17 @@ def box_mean(whole: xr.DataArray, box: dict[str, Any]) -> xr.DataArray:
     inside = (offset <= (width if width == 360.0 else np.mod(width, 360.0))) & (grid.lat >= box["lat"][0])
     inside = inside & (grid.lat <= box["lat"][1])
     if not bool(inside.any()):
-        raise ValueError(f"no cell of {whole.name!r} has its centre in lon {box['lon']}, lat {box['lat']}; widen the box")
+        raise ValueError(
+            f"no cell of {whole.name!r} has its centre in lon {box['lon']}, lat {box['lat']}; widen the box"
+        )
     # Latitude circles: the share of a regular cell in the box's area.
     area = grid.area() if grid.kind != "rectilinear" else grid.area(edges="latitude")
     mean = whole.weighted(area.where(inside, 0.0).fillna(0.0)).mean(grid.dims, keep_attrs=True)
     mean.attrs["long_name"] = f"{label_of(whole)}, area-weighted mean of {box['name']}"
     # CF names are of plain letters: Niño 3.4 is nino_34.
-    plain = unicodedata.normalize("NFKD", box["name"]).encode("ascii", "ignore").decode().strip().lower().replace(" ", "_")
+    plain = (
+        unicodedata.normalize("NFKD", box["name"]).encode("ascii", "ignore").decode().strip().lower().replace(" ", "_")
+    )
     return mean.rename(f"{whole.name}_{re.sub('[^a-z0-9_]', '', plain) or 'box'}")
 
 

@@ -9,14 +9,16 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from oceankit.fields import coordinates, meshes, rotated
-from oceankit.fields.corners import (
-    GridError,
-    axis_edges,
-    bounds_in_degrees,
-    derive_curvilinear,
-    find_bounds,
-    lattice_to_cells,
+from oceankit.fields import checks, coordinates, geometry
+from oceankit.fields.corners import GridError, axis_edges, derive_curvilinear
+from oceankit.fields.places import (
+    LAT_ATTRS,
+    LON_ATTRS,
+    Places,
+    check_extent,
+    pair_1d,
+    read,
+    regular_edges,
 )
 from oceankit.fields.topology import Topology, circular_order, of_lattice
 from oceankit.numerics import sphere
@@ -24,7 +26,6 @@ from oceankit.numerics.cells import Cells
 
 __all__ = ["Grid", "GridError"]
 
-Kind = Literal["rectilinear", "curvilinear", "mesh", "points"]
 Edges = Literal["great_circle", "latitude"]
 
 
@@ -49,28 +50,15 @@ class Grid:
         Whether the coordinates are x and y of a plane.
     """
 
-    def __init__(
-        self,
-        kind: Kind,
-        lon: xr.DataArray,
-        lat: xr.DataArray,
-        *,
-        planar: bool = False,
-        bounds: tuple[np.ndarray, np.ndarray] | None = None,
-        mesh: meshes.Mesh | None = None,
-        location: Literal["face", "node"] = "face",
-        mask: xr.DataArray | None = None,
-    ) -> None:
-        self.kind = kind
-        self.lon, self.lat = lon, lat
-        self.planar = planar
-        self.dims: tuple[Hashable, ...] = (*lat.dims, *lon.dims) if kind == "rectilinear" else lon.dims
-        self.shape: tuple[int, ...] = (*lat.shape, *lon.shape) if kind == "rectilinear" else lon.shape
-        self.location = location
-        self._bounds = bounds
-        self._mesh = mesh
-        self._check_centres()
-        self.mask = None if mask is None else self._as_mask(mask)
+    def __init__(self, places: Places, mask: xr.DataArray | None = None) -> None:
+        checks.check_centres(places)
+        self.kind, self.planar, self.location = places.kind, places.planar, places.location
+        self.lon, self.lat = places.lon, places.lat
+        axes = (places.lat, places.lon) if places.kind == "rectilinear" else (places.lon,)
+        self.dims: tuple[Hashable, ...] = tuple(d for axis in axes for d in axis.dims)
+        self.shape: tuple[int, ...] = tuple(n for axis in axes for n in axis.shape)
+        self.mask = None if mask is None else checks.as_mask(mask, self.dims, self.shape)
+        self._bounds, self._mesh = places.bounds, places.mesh
 
     # ---- making one ---------------------------------------------------------------------------------------------
 
@@ -107,90 +95,14 @@ class Grid:
         GridError
             If they do not make a grid.
         """
-        container = (
-            ds if isinstance(ds, xr.Dataset) else ds.to_dataset(name=ds.name if ds.name is not None else "field")
-        )
-        container.encoding.setdefault("source", ds.encoding.get("source", ""))
+        container = ds if isinstance(ds, xr.Dataset) else _as_dataset(ds)
         found_mask = container[mask] if isinstance(mask, Hashable) and mask in container.variables else mask
         if found_mask is not None and not isinstance(found_mask, xr.DataArray):
             raise GridError(f"mask={mask!r} is neither a variable of {coordinates.describe(ds)} nor a DataArray")
-        if lon is None and lat is None:
-            mesh = meshes.read_mesh(container)
-            if mesh is not None and (isinstance(ds, xr.Dataset) or {mesh.node_dim, mesh.face_dim} & set(ds.dims)):
-                return cls._of_mesh(container, mesh, found_mask)
-            pole = rotated.read_pole(container)
-            if pole is not None and not coordinates.candidates(ds, "longitude"):
-                return cls._of_rotated(container, pole, found_mask)
-            if not coordinates.candidates(ds, "longitude"):
-                pair = coordinates.plane(ds)
-                if pair is not None:
-                    return cls._of_plane(*pair, found_mask)
-        return cls._of_pair(container, *coordinates.horizontal(ds, lon=lon, lat=lat), bounds, found_mask)
-
-    @classmethod
-    def _of_pair(
-        cls, ds: xr.Dataset, lon: xr.DataArray, lat: xr.DataArray,
-        bounds: tuple[Hashable, Hashable] | None, mask: xr.DataArray | None,
-    ) -> Grid:  # fmt: skip
-        lon, lat = _squeezed(lon), _squeezed(lat)
-        found = find_bounds(ds, lon, lat, bounds)
-        corners = None if found is None else bounds_in_degrees(found, (lon, lat))
-        centres = _plain(lon, "longitude"), _plain(lat, "latitude")
-        if lon.ndim == 1 and lat.ndim == 1 and lon.dims != lat.dims:
-            if corners is not None:
-                corners = _axis_bounds(corners[0], centres[0]), _axis_bounds(corners[1], centres[1])
-            grid = cls("rectilinear", *centres, bounds=corners, mask=mask)
-        elif lon.ndim == 1:
-            if corners is None:
-                return cls("points", *centres, mask=mask)
-            mesh = _mesh_of_bounds(corners, lon.dims[0])
-            return cls("mesh", *centres, mesh=mesh, mask=mask)
-        elif lon.ndim == 2:
-            _refuse_trajectories(ds, lon)
-            if corners is not None:
-                corners = _cell_bounds(corners[0], lon), _cell_bounds(corners[1], lon)
-            grid = cls("curvilinear", *centres, bounds=corners, mask=mask)
-        else:
-            raise GridError(
-                f"{lon.name!r} has {lon.ndim} dimensions, {lon.dims}; a grid has 1 or 2: select one of the others first"
-            )
-        grid._refuse_data_without_place(ds, {lon.name, lat.name, *(b.name for b in found or ())})
+        places = read(container, ds, lon, lat, bounds)
+        grid = cls(places, found_mask)
+        checks.refuse_data_without_place(container, places, grid.mask)
         return grid
-
-    @classmethod
-    def _of_mesh(cls, ds: xr.Dataset, mesh: meshes.Mesh, mask: xr.DataArray | None) -> Grid:
-        location = meshes.data_location(ds, mesh)
-        if location == "node":
-            x, y, dim = mesh.node_x, mesh.node_y, mesh.node_dim
-        else:
-            dim = mesh.face_dim
-            given = mesh.face_x is not None and mesh.face_y is not None
-            x, y = (mesh.face_x, mesh.face_y) if given else _face_centres(mesh)  # type: ignore[assignment]
-        lon, lat = _pair_1d(x, y, dim, planar=mesh.planar)
-        return cls("mesh", lon, lat, planar=mesh.planar, mesh=mesh, location=location, mask=mask)
-
-    @classmethod
-    def _of_plane(cls, x: xr.DataArray, y: xr.DataArray, mask: xr.DataArray | None) -> Grid:
-        x, y = _plain(x, None), _plain(y, None)
-        if x.dims != y.dims:
-            return cls("rectilinear", x, y, planar=True, mask=mask)
-        return cls("points" if x.ndim == 1 else "curvilinear", x, y, planar=True, mask=mask)
-
-    @classmethod
-    def _of_rotated(cls, ds: xr.Dataset, pole: rotated.Pole, mask: xr.DataArray | None) -> Grid:
-        x, y = ds[pole.x], ds[pole.y]
-        lon, lat = rotated.to_geographic(x.values[None, :], y.values[:, None], pole)
-        edges = axis_edges(np.asarray(x.values, float), pole.x), axis_edges(np.asarray(y.values, float), pole.y)
-        lattice = [np.append(e[:, 0], e[-1, 1]) for e in edges]
-        corners = rotated.to_geographic(lattice[0][None, :], lattice[1][:, None], pole)
-        dims = (y.dims[0], x.dims[0])
-        return cls(
-            "curvilinear",
-            xr.DataArray(lon, dims=dims, name="lon", attrs=_LON_ATTRS),
-            xr.DataArray(lat, dims=dims, name="lat", attrs=_LAT_ATTRS),
-            bounds=(lattice_to_cells(corners[0]), lattice_to_cells(corners[1])),
-            mask=mask,
-        )
 
     @classmethod
     def regular(
@@ -215,15 +127,15 @@ class Grid:
         if first is None or second is None or (not planar and (x is not None or y is not None)):
             raise GridError("a regular grid takes either lon= and lat=, or x= and y=, each as (low, high, step)")
         names = ("x", "y") if planar else ("lon", "lat")
-        edges = [_regular_edges(values, name) for values, name in zip((first, second), names, strict=True)]
+        edges = [regular_edges(values, name) for values, name in zip((first, second), names, strict=True)]
         if not planar:
-            _check_extent(edges[0], edges[1])
+            check_extent(edges[0], edges[1])
         axes = []
         for e, name in zip(edges, names, strict=True):
-            attrs = {} if planar else (_LON_ATTRS if name == "lon" else _LAT_ATTRS)
+            attrs = {} if planar else (LON_ATTRS if name == "lon" else LAT_ATTRS)
             axes.append(xr.DataArray((e[:-1] + e[1:]) / 2, dims=(name,), name=name, attrs=attrs))
         bounds = tuple(np.stack([e[:-1], e[1:]], axis=1) for e in edges)
-        return cls("rectilinear", axes[0], axes[1], planar=planar, bounds=(bounds[0], bounds[1]))
+        return cls(Places("rectilinear", axes[0], axes[1], planar, (bounds[0], bounds[1])))
 
     @classmethod
     def global_regular(cls, step: float) -> Grid:
@@ -239,7 +151,13 @@ class Grid:
 
     @classmethod
     def points(
-        cls, lon: Any = None, lat: Any = None, *, x: Any = None, y: Any = None, dim: Hashable = "points"
+        cls,
+        lon: Any = None,
+        lat: Any = None,
+        *,
+        x: Any = None,
+        y: Any = None,
+        dim: Hashable = "points",
     ) -> Grid:
         """A bare list of points, in degrees, or with ``x`` and ``y`` on a plane.
 
@@ -257,10 +175,10 @@ class Grid:
         a, b = (np.atleast_1d(np.asarray(v, np.float64)) for v in (first, second))
         if a.shape != b.shape or a.ndim != 1:
             raise GridError(f"points need two 1-D sequences of equal length, not shapes {a.shape} and {b.shape}")
-        lon_array, lat_array = _pair_1d(a, b, dim, planar=planar)
+        lon_array, lat_array = pair_1d(a, b, dim, planar=planar)
         if not planar:
             coordinates.in_degrees(lat_array, "latitude")
-        return cls("points", lon_array, lat_array, planar=planar)
+        return cls(Places("points", lon_array, lat_array, planar))
 
     # ---- what it knows ------------------------------------------------------------------------------------------
 
@@ -299,7 +217,10 @@ class Grid:
         names = ("x_bnds", "y_bnds") if self.planar else ("lon_bnds", "lat_bnds")
         if self.kind == "rectilinear":
             a, b = self._bounds if self._bounds is not None else self._derived_axes()
-            arrays = {names[0]: ((*self.lon.dims, "bnds"), a), names[1]: ((*self.lat.dims, "bnds"), b)}
+            arrays = {
+                names[0]: ((*self.lon.dims, "bnds"), a),
+                names[1]: ((*self.lat.dims, "bnds"), b),
+            }
             return xr.Dataset(arrays)
         if self.kind == "curvilinear":
             a, b = self._bounds if self._bounds is not None else self._derived_cells()
@@ -312,7 +233,12 @@ class Grid:
             raise GridError(
                 f"{what} has no cells and so no corners; conservative methods and areas need a grid with cells"
             )
-        return xr.Dataset({names[0]: ((*self.dims, "corner"), a), names[1]: ((*self.dims, "corner"), b)})
+        return xr.Dataset(
+            {
+                names[0]: ((*self.dims, "corner"), a),
+                names[1]: ((*self.dims, "corner"), b),
+            }
+        )
 
     @property
     def has_cells(self) -> bool:
@@ -341,9 +267,18 @@ class Grid:
                 area = area + sphere.parallel_edge_areas(cells.nodes, cells.faces)
             area = np.where(cells.faces[:, 0] >= 0, area, np.nan)
         scale, units = (1.0, "1") if self.planar else (sphere.EARTH_RADIUS**2, "m2")
-        attrs = {"standard_name": "cell_area", "long_name": "area of the grid cell", "units": units, "edges": edges}
+        attrs = {
+            "standard_name": "cell_area",
+            "long_name": "area of the grid cell",
+            "units": units,
+            "edges": edges,
+        }
         return xr.DataArray(
-            area.reshape(self.shape) * scale, dims=self.dims, name="cell_area", attrs=attrs, coords=self.coords()
+            area.reshape(self.shape) * scale,
+            dims=self.dims,
+            name="cell_area",
+            attrs=attrs,
+            coords=self.coords(),
         )
 
     def report(self) -> dict[str, int | str]:
@@ -351,7 +286,11 @@ class Grid:
         (these three take no part in conservative methods), copies in halos, cells without a place, masked cells.
         """
         missing = int((~np.isfinite(self._flat_centres()).all(axis=1)).sum())
-        out: dict[str, int | str] = {"kind": self.kind, "cells": self.size, "without_place": missing}
+        out: dict[str, int | str] = {
+            "kind": self.kind,
+            "cells": self.size,
+            "without_place": missing,
+        }
         out["masked"] = 0 if self.mask is None else int((~self.mask.values).sum())
         if not self.has_cells:
             return out
@@ -412,7 +351,11 @@ class Grid:
             )
         marks = [
             m
-            for m, on in (("periodic", self.periodic), ("plane", self.planar), ("masked", self.mask is not None))
+            for m, on in (
+                ("periodic", self.periodic),
+                ("plane", self.planar),
+                ("masked", self.mask is not None),
+            )
             if on
         ]
         return f"<oceankit.Grid {self.kind} ({shape}), {', '.join(extent)}{''.join(', ' + m for m in marks)}>"
@@ -437,20 +380,26 @@ class Grid:
         name = f"{self.lon.name!r} and {self.lat.name!r}"
         top = self.topology
         return derive_curvilinear(
-            self.lon.values, self.lat.values, planar=self.planar, wraps=top.wraps, fold=top.fold, name=name
+            self.lon.values,
+            self.lat.values,
+            planar=self.planar,
+            wraps=top.wraps,
+            fold=top.fold,
+            name=name,
         )
 
     @cached_property
     def _oriented(self) -> tuple[Cells, np.ndarray]:
         if self.kind == "rectilinear":
-            nodes, faces = self._rectilinear_cells()
+            a, b = (v.values for v in self.corners.data_vars.values())
+            nodes, faces = geometry.rectilinear_cells(a, b, self.planar, self.lon.name)
         elif self.kind == "mesh" and self.location == "face" and self._mesh is not None:
             mesh = self._mesh
-            nodes = _vectors(mesh.node_x, mesh.node_y, self.planar)
+            nodes = geometry.vectors(mesh.node_x, mesh.node_y, self.planar)
             faces = mesh.faces.copy()
         else:
             a, b = (v.values for v in self.corners.data_vars.values())
-            nodes, faces = _lattice_or_loose(a, b, self.planar)
+            nodes, faces = geometry.lattice_or_loose(a, b, self.planar)
         status, convex = sphere.orient(nodes, faces, self.planar)
         none = (status == sphere.BOW_TIE) | (status == sphere.ZERO_AREA) | (status == sphere.INCOMPLETE)
         twisted = (status == sphere.BOW_TIE) | (status == sphere.ZERO_AREA)
@@ -468,265 +417,8 @@ class Grid:
         faces[none] = -1
         return Cells(nodes, faces, convex, self.planar), status
 
-    def _rectilinear_cells(self) -> tuple[np.ndarray, np.ndarray]:
-        a, b = (v.values for v in self.corners.data_vars.values())
-        if not self.planar and np.abs(a[:, 1] - a[:, 0]).max() >= 180.0:
-            raise GridError(
-                f"a cell of {self.lon.name!r} is {np.abs(a[:, 1] - a[:, 0]).max():g} degrees wide; cells with great-circle edges "
-                "must be narrower than 180: use a finer grid or edges='latitude'"
-            )
-        x_edges, x_at = np.unique(a, return_inverse=True)
-        y_edges, y_at = np.unique(b, return_inverse=True)
-        x_at, y_at = x_at.reshape(a.shape), y_at.reshape(b.shape)
-        x_lattice, y_lattice = np.meshgrid(x_edges, y_edges)
-        nodes = _vectors(x_lattice, y_lattice, self.planar).reshape(-1, 3)
-        n = x_edges.size
-        south, north = np.sort(y_at, axis=1).T
-        west, east = np.sort(x_at, axis=1).T
-        faces = np.stack(
-            [
-                south[:, None] * n + west,
-                south[:, None] * n + east,
-                north[:, None] * n + east,
-                north[:, None] * n + west,
-            ],
-            axis=-1,
-        )
-        return nodes, np.ascontiguousarray(faces.reshape(-1, 4), np.int32)
 
-    def _check_centres(self) -> None:
-        if self.size == 0:
-            raise GridError(f"the grid is empty: its dimensions {self.dims} have sizes {self.shape}")
-        if self.kind == "rectilinear":
-            for array in (self.lon, self.lat):
-                bad = ~np.isfinite(array.values)
-                if bad.any():
-                    raise coordinates.CoordinateError(
-                        f"{array.name!r} holds {int(bad.sum())} missing or infinite value(s), the first at position "
-                        f"{int(np.argmax(bad))}; repair the coordinate, or drop those positions with .isel or .dropna"
-                    )
-                self._check_axis(array)
-            return
-        bad = ~(np.isfinite(self.lon.values) & np.isfinite(self.lat.values))
-        if bad.all():
-            raise coordinates.CoordinateError(f"{self.lon.name!r} and {self.lat.name!r} hold no finite value at all")
-        if bad.any() and self.kind == "points":
-            raise coordinates.CoordinateError(
-                f"{self.lon.name!r} and {self.lat.name!r} hold {int(bad.sum())} missing value(s), the first at position "
-                f"{int(np.argmax(bad))}; drop the points without a position"
-            )
-
-    def _check_axis(self, array: xr.DataArray) -> None:
-        values = array.values
-        if array is self.lon and not self.planar:
-            values = circular_order(values)[1]
-        steps = np.diff(values)
-        if (steps > 0).all() or (steps < 0).all():
-            return
-        at = int(np.argmax(steps == 0)) if (steps == 0).any() else int(np.argmax(np.sign(steps) != np.sign(steps[0])))
-        what = "repeats the value" if steps[at] == 0 else "neither rises nor falls throughout: it turns at"
-        raise GridError(
-            f"{array.name!r} is no axis of a grid: it {what} {values[at]:g}; if these are the positions of scattered "
-            "observations or of one platform, they are not a grid: use oceankit.observations or Grid.points"
-        )
-
-    def _as_mask(self, mask: xr.DataArray) -> xr.DataArray:
-        extra = [d for d in mask.dims if d not in self.dims]
-        if any(mask.sizes[d] > 1 for d in extra):
-            raise GridError(
-                f"the mask {mask.name!r} also depends on {extra}; select one position of them, a grid has one mask"
-            )
-        mask = mask.squeeze(extra, drop=True)
-        absent = [d for d in self.dims if d not in mask.dims]
-        if absent or tuple(mask.sizes[d] for d in self.dims) != self.shape:
-            raise GridError(
-                f"the mask has dimensions {dict(mask.sizes)}, the grid has {dict(zip(self.dims, self.shape, strict=True))}"
-            )
-        values = mask.transpose(*self.dims).values
-        on = np.isfinite(values) & (values != 0) if values.dtype.kind == "f" else values.astype(bool)
-        if not on.any():
-            raise GridError(
-                f"the mask {mask.name!r} leaves no cell at all; True or nonzero means that a cell takes part"
-            )
-        return xr.DataArray(on, dims=self.dims, name="mask", attrs={"long_name": "cell takes part"})
-
-    def _refuse_data_without_place(self, ds: xr.Dataset, aside: set[Hashable]) -> None:
-        """Cells without coordinates or corners are usual over land; data in them would be lost without a word."""
-        if self.kind != "curvilinear":
-            return
-        without = ~np.isfinite(self._flat_centres()).all(axis=1).reshape(self.shape)
-        where = f"{self.lon.name!r} or {self.lat.name!r}"
-        if self._bounds is not None:
-            lost = ~(np.isfinite(self._bounds[0]).all(axis=-1) & np.isfinite(self._bounds[1]).all(axis=-1))
-            if lost.any() and not without.any():
-                without, where = lost, f"the corners of {self.lon.name!r} and {self.lat.name!r}"
-        if not without.any():
-            return
-        if self.mask is not None:
-            without = without & self.mask.values
-        for name, variable in ds.data_vars.items():
-            if name in aside or not set(self.dims) <= set(variable.dims) or variable.dtype.kind != "f":
-                continue
-            first = variable.isel({d: 0 for d in variable.dims if d not in self.dims}).transpose(*self.dims)
-            bad = without & np.isfinite(first.values)
-            if bad.any():
-                at = tuple(int(i) for i in np.argwhere(bad)[0])
-                raise GridError(
-                    f"{int(bad.sum())} cells of {where} are missing, yet {name!r} has data there "
-                    f"(the first at {self.dims} = {at}); "
-                    "repair the coordinates, or leave those cells out with mask="
-                )
-
-
-_LON_ATTRS = {"standard_name": "longitude", "long_name": "longitude", "units": "degrees_east"}
-_LAT_ATTRS = {"standard_name": "latitude", "long_name": "latitude", "units": "degrees_north"}
-
-
-def _refuse_trajectories(ds: xr.Dataset, lon: xr.DataArray) -> None:
-    """Two-dimensional positions of platforms (CF discrete sampling geometries) are no grid."""
-    feature = str(ds.attrs.get("featureType", "")).lower()
-    roles = [
-        n for n, v in ds.variables.items() if v.attrs.get("cf_role") in ("trajectory_id", "timeseries_id", "profile_id")
-    ]
-    moving = [n for n in coordinates.candidates(ds, "time") if n in lon.dims and ds.sizes[n] > 1]
-    if feature in ("trajectory", "timeseries", "profile", "trajectoryprofile", "point") or roles or moving:
-        sign = f"featureType {feature!r}" if feature else f"the variable {(roles or moving)[0]!r}"
-        raise GridError(
-            f"{lon.name!r} has the positions of moving platforms along {lon.dims} ({sign} says so), not a grid; read them with "
-            "oceankit.observations, or flatten them into Grid.points"
-        )
-
-
-def _squeezed(array: xr.DataArray) -> xr.DataArray:
-    """Without the length-1 dimensions in front that some models give their coordinates (time, y, x)."""
-    extra = [d for d in array.dims[:-2] if array.sizes[d] == 1]
-    return array.squeeze(extra, drop=True)
-
-
-def _plain(array: xr.DataArray, kind: Literal["longitude", "latitude"] | None) -> xr.DataArray:
-    """A coordinate as float64 degrees without coordinates of its own; name and attributes kept."""
-    values = np.asarray(array.values, np.float64) if kind is None else coordinates.in_degrees(array, kind)
-    attrs = {k: v for k, v in array.attrs.items() if k != "bounds"}
-    if kind is not None:
-        attrs |= _LON_ATTRS if kind == "longitude" else _LAT_ATTRS
-        attrs["long_name"] = array.attrs.get("long_name", kind)
-    return xr.DataArray(values, dims=array.dims, name=array.name, attrs=attrs)
-
-
-def _pair_1d(x: np.ndarray, y: np.ndarray, dim: Hashable, *, planar: bool) -> tuple[xr.DataArray, xr.DataArray]:
-    names, attrs = (("x", "y"), ({}, {})) if planar else (("lon", "lat"), (_LON_ATTRS, _LAT_ATTRS))
-    return (
-        xr.DataArray(x, dims=(dim,), name=names[0], attrs=attrs[0]),
-        xr.DataArray(y, dims=(dim,), name=names[1], attrs=attrs[1]),
-    )
-
-
-def _vectors(x: np.ndarray, y: np.ndarray, planar: bool) -> np.ndarray:
-    return np.stack([x, y, np.ones_like(x)], axis=-1) if planar else sphere.unit_vectors(x, y)
-
-
-def _regular_edges(values: tuple[float, float, float], name: str) -> np.ndarray:
-    try:
-        low, high, step = (float(v) for v in values)
-    except (TypeError, ValueError):
-        raise GridError(f"{name}={values!r}; a regular axis is (low, high, step), three numbers") from None
-    if not (np.isfinite([low, high, step]).all() and step > 0 and high > low):
-        raise GridError(f"{name}={values!r}; the upper edge must be above the lower one and the step above zero")
-    number = round((high - low) / step)
-    if number < 1 or abs(number * step - (high - low)) > 1e-6 * step:
-        raise GridError(
-            f"{name}={values!r}: a step of {step:g} does not divide {high - low:g}; "
-            f"choose for example {(high - low) / max(1, number):g}"
-        )
-    # From whole numbers of steps, not by repeated addition: edges of two grids then agree to the last digit.
-    return low + (high - low) * np.arange(number + 1) / number
-
-
-def _check_extent(lon: np.ndarray, lat: np.ndarray) -> None:
-    if lat[0] < -90 or lat[-1] > 90:
-        raise GridError(f"lat reaches from {lat[0]:g} to {lat[-1]:g}; latitudes lie between -90 and 90")
-    if lon[-1] - lon[0] > 360 + 1e-9:
-        raise GridError(f"lon reaches from {lon[0]:g} to {lon[-1]:g}, more than once around; give at most 360 degrees")
-
-
-def _axis_bounds(values: np.ndarray, centres: xr.DataArray) -> np.ndarray:
-    """Bounds (n, 2) of a 1-D axis from that layout or from n + 1 edges."""
-    n = centres.size
-    if values.shape == (n + 1,):
-        values = np.stack([values[:-1], values[1:]], axis=1)
-    if values.shape != (n, 2):
-        raise GridError(
-            f"the bounds of {centres.name!r} have shape {values.shape}; they must be ({n}, 2) or ({n + 1},)"
-        )
-    bad = ~np.isfinite(values).all(axis=1)
-    if bad.any():
-        raise GridError(
-            f"the bounds of {centres.name!r} are missing at {int(bad.sum())} position(s), the first {int(np.argmax(bad))}; "
-            "repair them, or drop the bounds so that they are derived from the centres"
-        )
-    low, high = values.min(axis=1), values.max(axis=1)
-    centre = centres.values
-    if centres.attrs.get("standard_name") == "longitude":
-        centre = centre - 360.0 * np.round((centre - (low + high) / 2) / 360.0)
-    outside = (centre < low - 1e-4) | (centre > high + 1e-4)
-    if outside.any():
-        i = int(np.argmax(outside))
-        raise GridError(
-            f"the bounds of {centres.name!r} do not hold its centres: {centres.values[i]:g} at position {i} has the bounds "
-            f"{values[i, 0]:g} and {values[i, 1]:g}; name the right ones with bounds=, or drop them"
-        )
-    return values
-
-
-def _cell_bounds(values: np.ndarray, centres: xr.DataArray) -> np.ndarray:
-    """Corners (ny, nx, 4) from that layout or from a lattice (ny + 1, nx + 1)."""
-    shape = centres.shape
-    values = values.squeeze() if values.ndim > 3 else values
-    if values.shape == tuple(n + 1 for n in shape):
-        return lattice_to_cells(values)
-    if values.ndim != 3 or values.shape[:2] != shape or values.shape[2] < 3:
-        raise GridError(
-            f"the corners of {centres.name!r} have shape {values.shape}; "
-            f"they must be {(*shape, 4)} or {tuple(n + 1 for n in shape)}"
-        )
-    return values
-
-
-def _mesh_of_bounds(corners: tuple[np.ndarray, np.ndarray], dim: Hashable) -> meshes.Mesh:
-    """A mesh of cells that each bring their own corners (ICON, unstructured CF bounds)."""
-    x, y = corners
-    faces = np.arange(x.size, dtype=np.int32).reshape(x.shape)
-    faces = np.where(np.isfinite(x) & np.isfinite(y), faces, np.int32(-1))
-    return meshes.Mesh(x.ravel(), y.ravel(), np.ascontiguousarray(faces), f"{dim}_node", dim, False)
-
-
-def _face_centres(mesh: meshes.Mesh) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of the corners of each face."""
-    points = _vectors(mesh.node_x, mesh.node_y, mesh.planar)
-    there = (mesh.faces >= 0)[..., None]
-    mean = np.where(there, points[mesh.faces], 0.0).sum(axis=1) / there.sum(axis=1)
-    return (mean[:, 0], mean[:, 1]) if mesh.planar else sphere.lonlat(mean)
-
-
-def _lattice_or_loose(x: np.ndarray, y: np.ndarray, planar: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and faces of corners (ny, nx, n): shared where neighbours agree to the last digit, else each cell its own."""
-    ny, nx = x.shape[:2]
-    if x.shape[2] == 4 and all(_shared(v) for v in (x, y)):
-        lattice = []
-        for v in (x, y):
-            rows = np.concatenate([v[:, :, 0], v[:, -1:, 1]], axis=1)
-            last = np.concatenate([v[-1:, :, 3], v[-1:, -1:, 2]], axis=1)
-            lattice.append(np.concatenate([rows, last], axis=0))
-        nodes = _vectors(lattice[0], lattice[1], planar).reshape(-1, 3)
-        number = np.arange((ny + 1) * (nx + 1), dtype=np.int32).reshape(ny + 1, nx + 1)
-        return nodes, np.ascontiguousarray(lattice_to_cells(number).reshape(-1, 4))
-    nodes = _vectors(x, y, planar).reshape(-1, 3)
-    return nodes, np.arange(nodes.shape[0], dtype=np.int32).reshape(-1, x.shape[2])
-
-
-def _shared(v: np.ndarray) -> bool:
-    pairs = (
-        (v[:, :-1, 1], v[:, 1:, 0]), (v[:, :-1, 2], v[:, 1:, 3]),
-        (v[:-1, :, 3], v[1:, :, 0]), (v[:-1, :, 2], v[1:, :, 1]),
-    )  # fmt: skip
-    return all(np.array_equal(a, b) for a, b in pairs)
+def _as_dataset(field: xr.DataArray) -> xr.Dataset:
+    container = field.to_dataset(name=field.name if field.name is not None else "field")
+    container.encoding["source"] = field.encoding.get("source", "")
+    return container

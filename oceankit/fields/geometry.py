@@ -1,0 +1,73 @@
+"""From corners to cells as the kernels know them: shared nodes, and faces of indices into them."""
+
+import numpy as np
+
+from oceankit.fields.corners import GridError, lattice_to_cells
+from oceankit.fields.meshes import Mesh
+from oceankit.numerics import sphere
+
+__all__ = ["face_centres", "lattice_or_loose", "rectilinear_cells", "vectors"]
+
+
+def vectors(x: np.ndarray, y: np.ndarray, planar: bool) -> np.ndarray:
+    """Unit vectors of degrees, or (x, y, 1) on a plane."""
+    return np.stack([x, y, np.ones_like(x)], axis=-1) if planar else sphere.unit_vectors(x, y)
+
+
+def rectilinear_cells(a: np.ndarray, b: np.ndarray, planar: bool, name: object) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and faces of the cells between bounds (n, 2) of two axes; ``name`` is that of the first, for errors."""
+    if not planar and np.abs(a[:, 1] - a[:, 0]).max() >= 180.0:
+        raise GridError(
+            f"a cell of {name!r} is {np.abs(a[:, 1] - a[:, 0]).max():g} degrees wide; cells with great-circle edges "
+            "must be narrower than 180: use a finer grid or edges='latitude'"
+        )
+    x_edges, x_at = np.unique(a, return_inverse=True)
+    y_edges, y_at = np.unique(b, return_inverse=True)
+    x_at, y_at = x_at.reshape(a.shape), y_at.reshape(b.shape)
+    x_lattice, y_lattice = np.meshgrid(x_edges, y_edges)
+    nodes = vectors(x_lattice, y_lattice, planar).reshape(-1, 3)
+    n = x_edges.size
+    south, north = np.sort(y_at, axis=1).T
+    west, east = np.sort(x_at, axis=1).T
+    faces = np.stack(
+        [
+            south[:, None] * n + west,
+            south[:, None] * n + east,
+            north[:, None] * n + east,
+            north[:, None] * n + west,
+        ],
+        axis=-1,
+    )
+    return nodes, np.ascontiguousarray(faces.reshape(-1, 4), np.int32)
+
+
+def lattice_or_loose(x: np.ndarray, y: np.ndarray, planar: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and faces of corners (ny, nx, n): shared where neighbours agree to the last digit, else each cell its own."""
+    ny, nx = x.shape[:2]
+    if x.shape[2] == 4 and all(_shared(v) for v in (x, y)):
+        lattice = []
+        for v in (x, y):
+            rows = np.concatenate([v[:, :, 0], v[:, -1:, 1]], axis=1)
+            last = np.concatenate([v[-1:, :, 3], v[-1:, -1:, 2]], axis=1)
+            lattice.append(np.concatenate([rows, last], axis=0))
+        nodes = vectors(lattice[0], lattice[1], planar).reshape(-1, 3)
+        number = np.arange((ny + 1) * (nx + 1), dtype=np.int32).reshape(ny + 1, nx + 1)
+        return nodes, np.ascontiguousarray(lattice_to_cells(number).reshape(-1, 4))
+    nodes = vectors(x, y, planar).reshape(-1, 3)
+    return nodes, np.arange(nodes.shape[0], dtype=np.int32).reshape(-1, x.shape[2])
+
+
+def _shared(v: np.ndarray) -> bool:
+    pairs = (
+        (v[:, :-1, 1], v[:, 1:, 0]), (v[:, :-1, 2], v[:, 1:, 3]),
+        (v[:-1, :, 3], v[1:, :, 0]), (v[:-1, :, 2], v[1:, :, 1]),
+    )  # fmt: skip
+    return all(np.array_equal(a, b) for a, b in pairs)
+
+
+def face_centres(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of the corners of each face."""
+    points = vectors(mesh.node_x, mesh.node_y, mesh.planar)
+    there = (mesh.faces >= 0)[..., None]
+    mean = np.where(there, points[mesh.faces], 0.0).sum(axis=1) / there.sum(axis=1)
+    return (mean[:, 0], mean[:, 1]) if mesh.planar else sphere.lonlat(mean)
