@@ -15,6 +15,7 @@ __all__ = ["assimilation", "source_line"]
 
 WIDTH = 7.0  # inches: the text width of an A4 page
 _LABELS = 0.42  # inches for degrees beside a panel
+_TALLEST = 3.8  # inches: two of them and their heading are a page
 _RED = "#b3261e"
 
 
@@ -40,6 +41,8 @@ def assimilation(work: Work, corrected: Corrected, spec: dict[str, Any]) -> tupl
     fields["increments"] = fields["increments"].assign_attrs(long_name="Increment")
     fields["error_std"] = fields["error_std"].assign_attrs(long_name="Error standard deviation")
     label = label_of(work.data.field)
+    for name in ("background", "field"):
+        fields[name] = fields[name].assign_attrs(long_name=label)
     if corrected.experiment is not None:
         panels = _against_truth(fields, corrected, corrected.experiment, spec)
         caption = (
@@ -108,6 +111,7 @@ def _four_maps(work: Work, corrected: Corrected, spec: dict[str, Any], panels: l
     wide = shape < 0.77  # then the colour bars lie under the maps
     beside, under = (0.0, 1.02) if wide else (0.62, 0.55)  # inches for bars, ticks and the next title
     width = (WIDTH - 2 * (_LABELS + beside) - 0.1) / 2
+    width = min(width, _TALLEST / shape)
     height = width * shape
     lines = _heading(work, corrected, spec)
     top = 0.36 + sum(line.height for line in lines)

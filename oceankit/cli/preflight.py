@@ -168,43 +168,42 @@ class _Step:
 
     def _assimilate(self, data: Input | None) -> None:
         spec = self.step["assimilate"]
-        if spec is None or not self._clean("assimilate"):
+        if spec is None:
             return
-        self._try(("assimilate",), lambda: interpolation(spec))
-        if data is not None and spec["depth_scale"] is None:
-            depths = [n for n in coordinates.candidates(data.field, "vertical") if n in data.field.dims]
-            if depths and data.field.sizes[depths[0]] > 1:
-                self._wrong(
-                    ("assimilate",), f"'depth_scale' is missing: {depths[0]!r} has {data.field.sizes[depths[0]]} values"
-                )
+        if self._clean("assimilate"):
+            self._try(("assimilate",), lambda: interpolation(spec))
+        depths = (
+            [] if data is None else [n for n in coordinates.candidates(data.field, "vertical") if n in data.field.dims]
+        )
+        if data is not None and depths and data.field.sizes[depths[0]] > 1 and spec["depth_scale"] is None:
+            many = data.field.sizes[depths[0]]
+            self._wrong(("assimilate",), f"'depth_scale' is missing, and {depths[0]!r} has {many} values")
+        observations = spec["observations"]
         keys: Place = ("assimilate", "observations")
-        synthetic = spec["observations"]["synthetic"]
-        if synthetic is None:
-            self._tables((*keys, "paths"), spec["observations"])
+        if observations is None or not self._clean(*keys):
             return
-        keys = (*keys, "synthetic")
-        if synthetic["tracks"] is None and synthetic["points"] is None:
+        if observations["synthetic"] is None:
+            self._tables((*keys, "paths"), observations)
+        else:
+            self._synthetic((*keys, "synthetic"), observations["synthetic"], data)
+
+    def _synthetic(self, keys: Place, spec: dict[str, Any], data: Input | None) -> None:
+        if spec["tracks"] is None and spec["points"] is None:
             self._wrong(keys, "has neither 'tracks' nor 'points'; give at least one of them")
         if data is None:
             return
-        truth_spec = self.step["input"] | {
-            k: v for k, v in synthetic["truth"].items() if k != "select" and v is not None
-        }
-        select = synthetic["truth"]["select"]
-        truth: Input | None = self._try(
-            (*keys, "truth"), lambda: opened(truth_spec | {"select": select}, self.run.folder)
-        )
-        if truth is None:
+        keys = (*keys, "truth")
+        given = {k: v for k, v in spec["truth"].items() if v is not None}
+        truth = self._input(keys, self.step["input"] | {"select": None} | given)
+        grid: Grid | None = None if truth is None else self._try(keys, lambda: grid_of(truth))
+        if truth is None or grid is None:
             return
-        grid: Grid | None = self._try((*keys, "truth"), lambda: grid_of(truth))
-        many = {str(d): n for d, n in truth.field.sizes.items() if n > 1 and (grid is None or d not in grid.dims)}
-        if grid is not None and many:
-            self._wrong(
-                (*keys, "truth"), f"has {many}; observations are drawn from one field: choose one with 'select'"
-            )
+        many = {str(d): n for d, n in truth.field.sizes.items() if n > 1 and d not in grid.dims}
+        if many:
+            self._wrong(keys, f"has {many}; observations are drawn from one field: choose one with 'select'")
         theirs, ours = truth.field.attrs.get("units"), data.field.attrs.get("units")
         if theirs != ours:
-            self._wrong((*keys, "truth"), f"is in {theirs!r} and the input in {ours!r}; convert one of them")
+            self._wrong(keys, f"is in {theirs!r} and the input in {ours!r}; convert one of them")
 
     def _tables(self, keys: Place, spec: dict[str, Any]) -> None:
         missing = [self._missing((*keys, n), path) for n, path in enumerate(spec["paths"])]

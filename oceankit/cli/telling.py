@@ -147,7 +147,7 @@ def _of_experiment(work: Work, corrected: Corrected, experiment: Experiment) -> 
 def _of_observations(work: Work, corrected: Corrected) -> tuple[str, Facts]:
     a, unit = corrected.observations.attrs, unit_of(corrected.background)
     headline = (
-        f"{a['n_used']} observations corrected {label_of(corrected.background).lower()}: they lie "
+        f"{a['n_used']} observations corrected {label_of(work.data.field).lower()}: they lie "
         f"{a['innovation_rms']:.2f}{unit} from the background and {a['residual_rms']:.2f}{unit} from the analysis (rms)."
     )
     facts = {
@@ -172,16 +172,19 @@ def _of_events(work: Work, spells: Spells) -> tuple[str, Facts]:
     ]
     counted = " and ".join(_count(group.sizes["event"], kind) for kind, group in groups)
     headline = f"{_capital(counted)} in {spec['box']['name']}, {when_text(spells.series, pace)}."
-    strongest = "; ".join(_strongest(group, kind, pace, unit) for kind, group in groups if group.sizes["event"])
+    strongest = "; ".join(_strongest(work, group, kind) for kind, group in groups if group.sizes["event"])
     headline += f" {_capital(strongest)}." if strongest else ""
     last = spells.series.isel({spells.series.dims[0]: -1})
+    sign = _sign(work)
     high, low = float(spells.series.max()), float(spells.series.min())
     facts = {
-        "Warm above, cold below": ", ".join(f"{spec[k]:+g}{unit}" for k in ("above", "below") if spec[k] is not None),
+        "Warm above, cold below": ", ".join(
+            f"{spec[k]:{sign}g}{unit}" for k in ("above", "below") if spec[k] is not None
+        ),
         "For at least": f"{spec['min_duration']} {pace}"
         + (f", gaps up to {spec['max_gap']}" if spec["max_gap"] else ""),
-        "Highest, lowest": f"{high:+.2f}, {low:+.2f}{unit}",
-        f"{when_text(last, pace)}": f"{float(last):+.2f}{unit}{_since(spells.series, spec, pace)}",
+        "Highest, lowest": f"{high:{sign}.2f}, {low:{sign}.2f}{unit}",
+        f"{when_text(last, pace)}": f"{float(last):{sign}.2f}{unit}{_since(spells.series, spec, pace)}",
     }
     if work.departure is not None:
         facts["Base period"] = _base(work.departure.clim, pace)
@@ -196,13 +199,18 @@ def _count(number: int, kind: str) -> str:
     return f"{_COUNTS[number] if number < len(_COUNTS) else number} {kind} event{'s' * (number != 1)}"
 
 
-def _strongest(events: xr.Dataset, kind: str, pace: str, unit: str) -> str:
+def _sign(work: Work) -> str:
+    """How numbers are formatted: of anomalies the sign matters."""
+    return "" if work.departure is None else "+"
+
+
+def _strongest(work: Work, events: xr.Dataset, kind: str) -> str:
     """The strongest event of a kind in words."""
     values = events["intensity_max"].values
     one = events.isel(event=int(values.argmax() if kind == "warm" else values.argmin()))
-    start, end, peak = (date_of(one[n].values[()], pace) for n in ("start", "end", "peak"))
-    top = signed(f"{float(one['intensity_max']):+.1f}")
-    return f"{'strongest ' * (values.size > 1)}{kind}: {start} to {end}, {top}{unit} in {peak}"
+    start, end, peak = (date_of(one[n].values[()], work.data.cadence) for n in ("start", "end", "peak"))
+    top = signed(f"{float(one['intensity_max']):{_sign(work)}.1f}{unit_of(events['intensity_max'])}")
+    return f"{'strongest ' * (values.size > 1)}{kind}: {start} to {end}, {top} in {peak}"
 
 
 def _since(series: xr.DataArray, spec: Mapping[str, Any], pace: str) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from oceankit.fields import blocks
+from oceankit.fields.corners import find_bounds
 from oceankit.fields.grid import Edges, Grid, GridError
 from oceankit.numerics import sparse, threads
 from oceankit.numerics.sparse import Rows
@@ -181,9 +182,9 @@ class Regridder:
     def _dataset(self, ds: xr.Dataset) -> xr.Dataset:
         mine = set(self.source.dims)
         out: dict[Hashable, xr.DataArray] = {}
-        bounds = {v.attrs.get("bounds", v.encoding.get("bounds")) for v in ds.variables.values()}
+        corners = self._corner_names(ds)
         for name, variable in ds.data_vars.items():
-            if name in bounds or _is_bounds(variable, mine):
+            if name in corners:
                 continue
             shared = mine & set(variable.dims)
             if not shared:
@@ -195,9 +196,15 @@ class Regridder:
                     f"variable {name!r} has {tuple(shared)} of the grid's dimensions {self.source.dims} but not all; "
                     f"drop it with .drop_vars({name!r}), or select what is to be regridded"
                 )
-        if not any(mine <= set(v.dims) for v in ds.data_vars.values()):
+        if not any(mine <= set(v.dims) for n, v in ds.data_vars.items() if n not in corners):
             raise ValueError(f"no variable of the dataset has the dimensions {self.source.dims} of the source grid")
         return xr.Dataset(out, attrs=ds.attrs)
+
+    def _corner_names(self, ds: xr.Dataset) -> set[Hashable]:
+        """Variables of the source's corners, which describe cells that the target has not."""
+        here = [ds[c.name] for c in (self.source.lon, self.source.lat) if c.name in ds.variables]
+        found = find_bounds(ds, here[0], here[1], None) if len(here) == 2 else None
+        return {c.name for c in found} if found else set()
 
     def _array(self, data: xr.DataArray) -> xr.DataArray:
         out = self._apply(data, "value" if self.skipna else "strict", self.min_coverage)
@@ -312,13 +319,6 @@ def _apply_rows(fields: np.ndarray, *, rows: Rows, mode: str, least: float) -> n
     # A block of targets serves all fields while its weights are in cache.
     threads.over_blocks(work, rows.shape[0], block=16_384)
     return out
-
-
-def _is_bounds(variable: xr.DataArray, mine: set[Hashable]) -> bool:
-    """Corner arrays of the source grid, which describe cells that the target has not."""
-    extra = [d for d in variable.dims if d not in mine]
-    named = "bnds" in str(variable.name) or "bounds" in str(variable.name) or "vert" in str(variable.name)
-    return bool(mine & set(variable.dims)) and named and len(extra) == 1 and variable.sizes[extra[0]] <= 8
 
 
 def _order(dims: tuple[Hashable, ...], old: tuple[Hashable, ...], new: tuple[Hashable, ...]) -> list[Hashable]:

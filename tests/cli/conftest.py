@@ -1,0 +1,58 @@
+"""Tiny fields and run files that take a second or two."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from click.testing import CliRunner, Result
+
+from oceankit.cli import main
+
+WARM = slice("2003-03", "2003-08")
+
+
+def monthly_sst() -> xr.DataArray:
+    """48 months on a coarse global grid: a mean field, a seasonal cycle, and a warm spell of six months in the box."""
+    time = np.arange("2001-01", "2005-01", dtype="M8[M]").astype("M8[D]") + 14
+    lat, lon = np.arange(-75.0, 80, 10), np.arange(5.0, 360, 10)
+    month = (time.astype("M8[M]").astype(int) % 12)[:, None, None]
+    values = 28 * np.cos(np.radians(lat))[None, :, None] ** 2 + np.cos(np.radians(lon))[None, None, :]
+    values = values + 2 * np.cos(2 * np.pi * month / 12) * np.sin(np.radians(lat))[None, :, None]
+    sst = xr.DataArray(
+        values.astype(np.float32), dims=("time", "lat", "lon"), name="sst",
+        coords={"time": time.astype("M8[ns]"), "lat": lat, "lon": lon},
+        attrs={"standard_name": "sea_surface_temperature", "long_name": "sea surface temperature", "units": "degree_C",
+               "cell_methods": "time: mean"},
+    )  # fmt: skip
+    sst["lat"].attrs["units"], sst["lon"].attrs["units"] = "degrees_north", "degrees_east"
+    sst.loc[{"time": WARM, "lat": slice(-10, 10), "lon": slice(190, 240)}] += 2.0
+    sst.loc[{"lat": slice(20, 60), "lon": slice(20, 100)}] = np.nan  # land
+    return sst
+
+
+@pytest.fixture(scope="session")
+def sst_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("fields") / "sst.nc"
+    monthly_sst().to_netcdf(path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path, sst_file: Path) -> Path:
+    """A folder with the fields, for a run file to lie beside."""
+    (tmp_path / "sst.nc").write_bytes(sst_file.read_bytes())
+    return tmp_path
+
+
+@pytest.fixture
+def oceankit(folder: Path) -> Callable[..., Result]:
+    """Run the command in the folder, with ``text`` as its run file."""
+
+    def call(text: str, *arguments: str) -> Result:
+        path = folder / "run.yaml"
+        path.write_text(text, encoding="utf-8")
+        return CliRunner().invoke(main, ["run", str(path), *arguments])
+
+    return call
