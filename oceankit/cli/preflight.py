@@ -46,7 +46,7 @@ class _Step:
         self._events(data, target)
         self._figures(data)
 
-    def _clean(self, *keys: str) -> bool:
+    def _clean(self, *keys: str | int) -> bool:
         return self.reading.clean((*self.place, *keys))
 
     def _wrong(self, keys: Place, message: str) -> None:

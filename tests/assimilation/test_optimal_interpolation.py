@@ -295,12 +295,21 @@ def test_kernels_agree_with_plain_python(case):
     rest = np.abs(a[:, None, 2:] - b[None, :, 2:])
     np.testing.assert_allclose(fast, np.exp(-0.5 * (distance**2 + (rest**2).sum(-1))), rtol=1e-14)
     matrix = b[:, :3] @ b[:, :3].T + np.eye(5)
-    lower, one, two = matrix.copy(), np.arange(5.0), np.ones(5)
-    assert _oi_kernels._solve.py_func(lower, 5, one, two)
     factor = np.linalg.cholesky(matrix)
-    np.testing.assert_allclose(np.tril(lower), factor, rtol=1e-12)
-    np.testing.assert_allclose(one, np.linalg.solve(factor, np.arange(5.0)), rtol=1e-12)
-    assert not _oi_kernels._solve(-np.eye(3), 3, np.ones(3), np.ones(3))
+    sides = np.column_stack([np.arange(5.0), np.ones(5)])
+    for eliminate in (_oi_kernels._eliminate, _oi_kernels._eliminate.py_func):
+        work = np.column_stack([matrix, sides])
+        assert eliminate(work, 5)
+        np.testing.assert_allclose(np.triu(work[:, :5]), factor.T, rtol=1e-12, atol=1e-13)
+        np.testing.assert_allclose(work[:, 5:], np.linalg.solve(factor, sides), rtol=1e-11)
+        assert not eliminate(-np.eye(3), 3)
+
+
+def test_great_circles_from_chords_to_rounding():
+    for angle in (1e-6, 0.01, 0.1, 0.299, 0.301, 1.0, 3.0):
+        squared = (2 * 40.0 * np.sin(angle / 2)) ** 2
+        for at in (_oi_kernels.correlation_at, _oi_kernels.correlation_at.py_func):
+            assert at(squared, 40.0, 2) == pytest.approx(covariance.correlation(2, 40.0 * angle), rel=1e-12)
 
 
 @pytest.mark.parametrize(
