@@ -20,7 +20,9 @@ def seconds(code: str) -> float:
 
 def main() -> None:
     base, ours = "import xarray, numba", "import xarray, numba, oceankit"
-    touched = ours + "; oceankit.Grid, oceankit.regrid, oceankit.OptimalInterpolation, oceankit.climatology, oceankit.write"
+    touched = (
+        ours + "; oceankit.Grid, oceankit.regrid, oceankit.OptimalInterpolation, oceankit.climatology, oceankit.write"
+    )
     for code in (base, ours, touched):
         seconds(code)
     # In turn, so that a machine that slows down slows all three.

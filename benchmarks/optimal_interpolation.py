@@ -29,7 +29,9 @@ def with_scipy(lon: np.ndarray, lat: np.ndarray, obs: xr.Dataset) -> np.ndarray:
         chord = np.linalg.norm(group[:, None] - group[None], axis=-1)
         distance = 2e-3 * EARTH_RADIUS * np.arcsin(np.clip(chord / 2, 0, 1))
         matrix = STD**2 * covariance.evaluate("gaspari_cohn", distance, LENGTH)
-        out[i] = matrix[-1, :-1] @ np.linalg.solve(matrix[:-1, :-1] + ERROR**2 * np.eye(NEAREST), obs.value.values[near])
+        out[i] = matrix[-1, :-1] @ np.linalg.solve(
+            matrix[:-1, :-1] + ERROR**2 * np.eye(NEAREST), obs.value.values[near]
+        )
     return out
 
 
@@ -37,7 +39,10 @@ def main() -> None:
     rng = np.random.default_rng(0)
     n = 200_000
     obs = table(
-        value=rng.normal(size=n), error_std=ERROR, lon=rng.uniform(0, 360, n), lat=np.degrees(np.arcsin(rng.uniform(-1, 1, n)))
+        value=rng.normal(size=n),
+        error_std=ERROR,
+        lon=rng.uniform(0, 360, n),
+        lat=np.degrees(np.arcsin(rng.uniform(-1, 1, n))),
     )
     oi = OptimalInterpolation(background_error_std=STD, length_scale=LENGTH, n_nearest=NEAREST)
     grid = Grid.regular(lon=(0, 60, 0.5), lat=(-60, 60, 0.5))
@@ -56,7 +61,9 @@ def main() -> None:
     theirs = pick.size / (time.perf_counter() - start)
     apart = np.abs(diagnostics["increments"].values.ravel()[pick] - expected).max()
     print(f"{near.sizes['obs']} observations, {NEAREST} nearest, {field.size} points and the observations, one thread")
-    print(f"oceankit {ours:.0f} points/s (with error variance); SciPy and NumPy {theirs:.0f} (without); ratio {ours / theirs:.1f}")
+    print(
+        f"oceankit {ours:.0f} points/s (with error variance); SciPy and NumPy {theirs:.0f} (without); ratio {ours / theirs:.1f}"
+    )
     print(f"largest difference {apart:.1e}")
 
 

@@ -71,7 +71,9 @@ def main() -> None:
                 regridder(field)
                 ours = best(lambda f=field, r=regridder: r(f))[0]
             theirs = best(lambda m=matrix, v=flat: m @ v)[0]
-            print(f"  {source:g} to {target:g} {method:13s} {levels:3d} levels: {ours:.4f} s, scipy/ours {theirs / ours:.2f}")
+            print(
+                f"  {source:g} to {target:g} {method:13s} {levels:3d} levels: {ours:.4f} s, scipy/ours {theirs / ours:.2f}"
+            )
 
 
 if __name__ == "__main__":

@@ -116,7 +116,10 @@ def climatology(
     dim = axis.dims[0]
     output = blocks.Output((by,), (length,), np.float64)
     constants = pools._asdict() | {
-        "quantile": percentile / 100, "order": order, "length": length, "width": 1 if smooth is None else smooth,
+        "quantile": percentile / 100,
+        "order": order,
+        "length": length,
+        "width": 1 if smooth is None else smooth,
     }
     results = blocks.along(_statistics, variable, [dim], [output, output], constants=constants)
     shape = [by if d == dim else d for d in variable.dims]

@@ -12,20 +12,20 @@ import xarray as xr
 
 from oceankit.assimilation import _oi_kernels as kernels
 from oceankit.fields import blocks
-from oceankit.fields.coordinates import describe
+from oceankit.fields.checks import aligned
 from oceankit.fields.grid import Grid
 from oceankit.numerics import covariance as covariances
 from oceankit.numerics import neighbours, threads
 from oceankit.numerics.neighbours import Tree
 from oceankit.numerics.sphere import EARTH_RADIUS, unit_vectors
-from oceankit.observations.operators import Interp, axis_of, elapsed
+from oceankit.observations.operators import Interp, elapsed, place_of
 from oceankit.observations.table import ObservationError, validate
 
 __all__ = ["OptimalInterpolation"]
 
 USED, OUTSIDE, FLAGGED = 0, 1, 2
-_STATUS = {
-    "flag_values": "0 1 2",
+_STATUS: dict[str, Any] = {
+    "flag_values": np.array([0, 1, 2], np.int8),
     "flag_meanings": "used outside_the_background rejected_by_quality_flag",
     "long_name": "what became of the observation",
 }
@@ -87,9 +87,11 @@ class OptimalInterpolation:
                 f"covariance={covariance!r} is not known; choose one of {', '.join(map(repr, covariances.FUNCTIONS))}"
             )
         for name, scale in (("length_scale", length_scale), ("depth_scale", depth_scale)):
-            if scale is not None and not (np.isfinite(scale) and scale > 0):
-                raise ValueError(f"{name}={scale!r}; a correlation length is above zero")
-        if n_nearest is not None and (int(n_nearest) != n_nearest or n_nearest < 1):
+            if scale is None and name == "depth_scale":
+                continue
+            if not isinstance(scale, float | int | np.floating | np.integer) or not (np.isfinite(scale) and scale > 0):
+                raise ValueError(f"{name}={scale!r}; a correlation length is a number above zero")
+        if n_nearest is not None and not (isinstance(n_nearest, int | np.integer) and n_nearest >= 1):
             raise ValueError(f"n_nearest={n_nearest!r}; it is a whole number of at least 1, or None for all")
         self.background_error_std = background_error_std
         self.length_scale = float(length_scale)
@@ -138,23 +140,30 @@ class OptimalInterpolation:
         """
         obs = validate(observations)
         if isinstance(background, xr.DataArray):
-            return self._one(background, obs, hx)
+            (obs,) = _by_variable({background.name: background}, obs).values()
+            return self._one(background, Grid.from_dataset(background), obs, hx)
+        if not isinstance(background, xr.Dataset):
+            raise ValueError(f"the background is a DataArray or Dataset, not a {type(background).__name__}")
         if hx is not None and not callable(hx):
             raise ValueError("hx= for a Dataset is a function of (field, observations), or None")
+        grid = Grid.from_dataset(background)
+        on_grid = {
+            n: v for n, v in background.data_vars.items() if set(grid.dims) <= set(v.dims) and v.dtype.kind in "fiu"
+        }
+        fields = {n: v for n, v in on_grid.items() if n not in grid.described_by}
         analysis, parts = background.copy(), []
-        for name, mine in _by_variable(background, obs).items():
-            field, found = self._one(background[name], mine, hx)
+        for name, mine in _by_variable(fields, obs).items():
+            field, found = self._one(background[name], grid, mine, hx)
             analysis[name] = field
-            parts.append(found.rename({v: f"{v}_{name}" for v in found.variables if v not in background.coords and v != "obs"}
-                                      | {"obs": f"obs_{name}"}))  # fmt: skip
+            names = {v: f"{v}_{name}" for v in found.variables if v not in background.coords and v != "obs"}
+            parts.append(found.rename({**names, "obs": f"obs_{name}"}))
         return analysis, xr.merge(parts, compat="override")
 
-    def _one(self, background: xr.DataArray, obs: xr.Dataset, hx: Any) -> tuple[xr.DataArray, xr.Dataset]:
-        grid = Grid.from_dataset(background)
+    def _one(self, background: xr.DataArray, grid: Grid, obs: xr.Dataset, hx: Any) -> tuple[xr.DataArray, xr.Dataset]:
         _same_units(background, obs)
         setting = self._setting(background, grid, obs)
-        modelled = _modelled(background, obs, hx)
-        std_field, std_obs = self._background_std(background, obs)
+        modelled = _modelled(background, grid, obs, hx)
+        std_field, std_obs = self._background_std(background, grid, obs)
         status = np.where(np.isfinite(modelled) & np.isfinite(std_obs), USED, OUTSIDE)
         if "flag" in obs.variables:
             status = np.where(np.isin(obs["flag"].values, (3, 4, 9)), FLAGGED, status)
@@ -176,7 +185,7 @@ class OptimalInterpolation:
         )
         at_obs = np.full(used.size, np.nan)
         at_obs[used] = system.at_observations
-        analysis = (background + increments.astype(background.dtype)).rename(background.name)
+        analysis = (background + increments.astype(_dtype(background))).rename(background.name)
         analysis.attrs = dict(background.attrs)
         found = xr.Dataset(
             {
@@ -192,19 +201,40 @@ class OptimalInterpolation:
         """Scales, and the positions of the background's values that matter."""
         if grid.planar == ("lon" in obs.variables):
             raise ObservationError("the background and the observations must both have lon and lat, or both x and y")
-        positions = [grid.lon, grid.lat]
-        depth, time = axis_of(background, "depth", None), axis_of(background, "time", None)
-        if depth is not None and depth.size > 1 and self.depth_scale is None:
-            raise ValueError(
-                f"the background has {depth.size} values of {depth.name!r}; give OptimalInterpolation a depth_scale= in metres"
-            )
-        names = []
-        for name, axis, scale in (("depth", depth, self.depth_scale), ("time", time, self.time_scale)):
-            if axis is None or axis.size == 1 or scale is None:
+        positions, names = [grid.lon, grid.lat], []
+        dims = set(grid.dims)
+        for name, scale, keyword in (
+            ("depth", self.depth_scale, "depth_scale"),
+            ("time", self.time_scale, "time_scale"),
+        ):
+            place = place_of(background, name)  # type: ignore[arg-type]
+            if place is not None:
+                dims |= set(place.dims)
+            if scale is None:
+                # One depth is still a depth: the deep sea must not be taken for the surface.
+                if name == "depth" and place is not None and (place.size > 1 or "depth" in obs.variables):
+                    raise ValueError(
+                        f"the background has {place.size} value(s) of {place.name!r}: give OptimalInterpolation a depth_scale= "
+                        "in metres, or select one depth and drop depth from background or observations"
+                    )
                 continue
-            values = elapsed(axis.values) if name == "time" else np.abs(np.asarray(axis.values, np.float64))
-            positions.append(xr.DataArray(values, dims=axis.dims))
+            if place is None:
+                raise ValueError(
+                    f"{keyword}= is given, but the background has no {name}; assign it, for example "
+                    f"background.assign_coords({name}=...), or leave {keyword} out"
+                )
+            if name not in obs.variables:
+                raise ObservationError(
+                    f"{keyword}= is given, but the observations have no {name}; give table(..., {name}=...)"
+                )
+            positions.append(place)
             names.append(name)
+        beyond = [d for d in background.dims if d not in dims]
+        if beyond:
+            raise ValueError(
+                f"the background also has the dimension {beyond[0]!r}, which is neither of its grid {grid.dims} nor depth nor "
+                "time; assimilate one position of it at a time"
+            )
         radius = 0.0 if grid.planar else EARTH_RADIUS / 1e3 / self.length_scale
         scales = {"depth": self.depth_scale, "time": self.time_scale}
         return _Setting(
@@ -212,7 +242,7 @@ class OptimalInterpolation:
             covariances.FUNCTIONS[self.covariance], self.n_nearest,
         )  # fmt: skip
 
-    def _background_std(self, background: xr.DataArray, obs: xr.Dataset) -> tuple[xr.DataArray, np.ndarray]:
+    def _background_std(self, background: xr.DataArray, grid: Grid, obs: xr.Dataset) -> tuple[xr.DataArray, np.ndarray]:
         given = self.background_error_std
         if isinstance(given, Mapping):
             if background.name not in given:
@@ -220,15 +250,28 @@ class OptimalInterpolation:
             given = given[str(background.name)]
         if isinstance(given, xr.DataArray) and given.ndim:
             std = given.compute()
-            if bool((std <= 0).any()):
-                raise ValueError(f"background_error_std holds {float(std.min()):g}; a standard deviation is above zero")
             strange = [d for d in std.dims if d not in background.dims]
             if strange or any(std.sizes[d] != background.sizes[d] for d in std.dims):
                 raise ValueError(
                     f"background_error_std has dimensions {dict(std.sizes)}, the background {dict(background.sizes)}; "
                     "give it on the background's grid"
                 )
-            return std, np.asarray(Interp()(std, obs).values, np.float64)
+            axes = {d: background[d].values for d in std.dims if d in background.coords}
+            std = aligned(std, axes, "background_error_std").assign_coords(
+                {n: c for n, c in background.coords.items() if set(c.dims) <= set(std.dims)}
+            )
+            if bool((std <= 0).any()):
+                raise ValueError(f"background_error_std holds {float(std.min()):g}; a standard deviation is above zero")
+            if set(grid.dims) <= set(std.dims):
+                return std, np.asarray(Interp()(std, obs, grid=grid).values, np.float64)
+            whole = std.broadcast_like(
+                background.isel({d: 0 for d in background.dims if d not in (*grid.dims, *std.dims)})
+            )
+            return std, np.asarray(Interp()(whole, obs, grid=grid).values, np.float64)
+        if not isinstance(given, float | int | np.floating | np.integer | xr.DataArray):
+            raise ValueError(
+                f"background_error_std is a {type(given).__name__}; give a number, or a DataArray on the background's grid"
+            )
         number = float(given)
         if not (np.isfinite(number) and number > 0):
             raise ValueError(f"background_error_std={number:g}; a standard deviation is above zero")
@@ -331,6 +374,11 @@ def _analyse(values: np.ndarray, *arguments: np.ndarray, setting: _Setting, syst
     """Increment and analysis-error variance at points; missing where the background is."""
     *positions, std = arguments
     wanted = np.isfinite(values)
+    if not np.isfinite(std[wanted]).all():
+        raise ValueError(
+            f"background_error_std is missing at {int((~np.isfinite(std[wanted])).sum())} valid cells of the background; "
+            "fill it there"
+        )
     at = setting.scaled(*positions)
     std = np.ascontiguousarray(std, np.float64)
     if setting.n_nearest is not None:
@@ -369,8 +417,15 @@ def _local(setting: _Setting, system: _System, wanted: np.ndarray, at: np.ndarra
 # ---- what goes in and comes out ---------------------------------------------------------------------------------------
 
 
-def _modelled(background: xr.DataArray, obs: xr.Dataset, hx: Any) -> np.ndarray:
-    found = Interp()(background, obs) if hx is None else hx(background, obs) if callable(hx) else hx
+def _modelled(background: xr.DataArray, grid: Grid, obs: xr.Dataset, hx: Any) -> np.ndarray:
+    if hx is None and not (
+        grid.kind in ("rectilinear", "curvilinear") or (grid.kind == "mesh" and grid.location == "node")
+    ):
+        what = "the faces of a mesh" if grid.kind == "mesh" else "bare points"
+        raise ValueError(
+            f"values on {what} have no neighbours to interpolate between; give hx=operators.Interp('nearest')"
+        )
+    found = Interp()(background, obs, grid=grid) if hx is None else hx(background, obs) if callable(hx) else hx
     values = np.asarray(found, np.float64)
     if values.shape != (obs.sizes["obs"],):
         raise ValueError(
@@ -390,23 +445,30 @@ def _same_units(background: xr.DataArray, obs: xr.Dataset) -> None:
 def _unit(name: str) -> str:
     celsius = ("degc", "degreec", "degreesc", "celsius", "degreecelsius", "degreescelsius", "°c", "c")
     plain = str(name).strip().lower().replace("_", "").replace(" ", "")
-    return "degc" if plain in celsius else "k" if plain in ("k", "kelvin") else str(name).strip()
+    metres = ("m", "meter", "meters", "metre", "metres")
+    families = {
+        "degc": celsius,
+        "k": ("k", "kelvin"),
+        "m": metres,
+        "1": ("1", "", "psu", "pss78", "0.001", "1e3", "g/kg", "gkg1"),
+    }
+    return next((family for family, names in families.items() if plain in names), str(name).strip())
 
 
-def _by_variable(background: xr.Dataset, obs: xr.Dataset) -> dict[Hashable, xr.Dataset]:
+def _by_variable(fields: Mapping[Hashable, xr.DataArray], obs: xr.Dataset) -> dict[Hashable, xr.Dataset]:
     """The observations of each field, by its name or its standard name."""
-    names = [n for n, v in background.data_vars.items() if v.dtype.kind == "f" and v.ndim >= 1]
+    names = list(fields)
     if "variable" not in obs.variables:
         if len(names) == 1:
             return {names[0]: obs}
         raise ObservationError(
-            f"{describe(background)} has {names}, so each observation must say which it belongs to: table(..., variable=...)"
+            f"the background has the fields {names}, so each observation must say which it belongs to: table(..., variable=...)"
         )
     kinds = obs["variable"].values.astype(str)
     out: dict[Hashable, xr.Dataset] = {}
     known = np.zeros(kinds.size, bool)
     for name in names:
-        mine = np.isin(kinds, [str(name), str(background[name].attrs.get("standard_name", name))])
+        mine = np.isin(kinds, [str(name), str(fields[name].attrs.get("standard_name", name))])
         known |= mine
         if mine.any():
             out[name] = obs.isel(obs=np.flatnonzero(mine))
@@ -422,8 +484,13 @@ def _title(field: xr.DataArray) -> str:
     return str(field.attrs.get("long_name", field.attrs.get("standard_name", field.name or "the field")))
 
 
+def _dtype(background: xr.DataArray) -> np.dtype:
+    """Floats keep their precision; whole numbers cannot hold an increment."""
+    return np.result_type(background.dtype, np.float32)
+
+
 def _increments(increments: xr.DataArray, background: xr.DataArray) -> xr.DataArray:
-    out = increments.astype(background.dtype)
+    out = increments.astype(_dtype(background))
     out.attrs = {"long_name": f"analysis increment of {_title(background)}"}
     if "units" in background.attrs:
         out.attrs["units"] = background.attrs["units"]

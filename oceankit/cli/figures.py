@@ -39,7 +39,7 @@ def _map(work: Work, spec: dict[str, Any]) -> tuple[Any, str]:
         subtitle=when,
         stamp=work.stamp,
         # One line lower, clear of the label of the colour bar.
-        attribution=f"\n{work.note}" if work.note else None,
+        attribution=work.note or None,
         **_look(spec),
     )
     status = f" ({work.status})" if work.status else ""

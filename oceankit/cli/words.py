@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from oceankit.fields import coordinates
-from oceankit.products._style import date_text, pretty_units
+from oceankit.products import date_text, pretty_units
 
 __all__ = ["MINUS", "TIMES", "by_times", "date_of", "degrees", "label_of", "signed", "unit_of", "when_text"]
 

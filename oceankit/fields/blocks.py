@@ -1,6 +1,7 @@
 """The one place where an array kernel meets xarray and Dask."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import dask
@@ -10,7 +11,7 @@ import xarray as xr
 
 from oceankit.numerics import threads
 
-__all__ = ["Output", "along", "is_lazy", "pointwise"]
+__all__ = ["Output", "Shared", "along", "is_lazy", "pointwise"]
 
 # Rows are cut so that a block of input is about this many values: it stays in cache and feeds every thread.
 _BLOCK_VALUES = 2**18
@@ -24,6 +25,26 @@ class Output(NamedTuple):
     dims: tuple[Hashable, ...]
     shape: tuple[int, ...]
     dtype: Any
+
+
+class Shared:
+    """A large constant that many calls use: all of them refer to one key of the graph."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    @cached_property
+    def delayed(self) -> Any:
+        return dask.delayed(self.value, traverse=False)
+
+
+def _keys(constants: Mapping[str, Any]) -> dict[str, Any]:
+    """Constants as keys of a graph."""
+    return {n: c.delayed if isinstance(c, Shared) else dask.delayed(c, traverse=False) for n, c in constants.items()}
+
+
+def _values(constants: Mapping[str, Any]) -> dict[str, Any]:
+    return {n: c.value if isinstance(c, Shared) else c for n, c in constants.items()}
 
 
 def is_lazy(obj: xr.DataArray | xr.Dataset) -> bool:
@@ -83,7 +104,7 @@ def along(
         data = _one_chunk(data, ordered, dims, rechunk)
         results = _lazy(kernel, data, len(dims), outputs, constants)
     else:
-        results = _eager(kernel, np.asarray(data), len(dims), outputs, constants)
+        results = _eager(kernel, np.asarray(data), len(dims), outputs, _values(constants))
     touched = set(dims) | {d for out in outputs for d in out.dims}
     kept = {k: v for k, v in field.coords.items() if not touched & set(v.dims)} if coords else {}
     return tuple(
@@ -119,7 +140,7 @@ def pointwise(
     constants = dict(constants or {})
     expanded = [_expanded(argument, field) for argument in arguments]
     if is_lazy(field):
-        keyed = {name: dask.delayed(value, traverse=False) for name, value in constants.items()}
+        keyed = _keys(constants)
         chunks = field.data.chunks
         lazy = [
             dask.array.from_array(a, chunks=tuple(c if n > 1 else (1,) for c, n in zip(chunks, a.shape, strict=True)))
@@ -130,7 +151,7 @@ def pointwise(
             dtype=np.float64, chunks=(*chunks, (n_outputs,)), new_axis=field.ndim, **keyed,
         )  # fmt: skip
     else:
-        data = _points(kernel, n_outputs)(np.asarray(field.data), *expanded, **constants)
+        data = _points(kernel, n_outputs)(np.asarray(field.data), *expanded, **_values(constants))
     return tuple(field.copy(data=data[..., k]) for k in range(n_outputs))
 
 
@@ -199,7 +220,7 @@ def _lazy(
         labels = [f"o{n}_{k}" for k in range(len(out.shape))]
         sizes.update(zip(labels, out.shape, strict=True))
         signatures.append(f"({','.join(labels)})")
-    keyed = {name: dask.delayed(value, traverse=False) for name, value in constants.items()}
+    keyed = _keys(constants)
     results = dask.array.apply_gufunc(
         _rows(kernel, n_core, outputs),
         f"({','.join(core)})->{','.join(signatures)}",

@@ -1,6 +1,6 @@
 """What is no grid: refusals that name the coordinate, the value and the remedy."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 
 import numpy as np
 import xarray as xr
@@ -10,7 +10,7 @@ from oceankit.fields.corners import GridError
 from oceankit.fields.places import Places
 from oceankit.fields.topology import circular_order
 
-__all__ = ["as_mask", "check_centres", "refuse_data_without_place"]
+__all__ = ["aligned", "as_mask", "check_centres", "refuse_data_without_place"]
 
 
 def check_centres(places: Places) -> None:
@@ -45,6 +45,11 @@ def _check_axis(array: xr.DataArray, *, circular: bool) -> None:
     steps = np.diff(values)
     if (steps > 0).all() or (steps < 0).all():
         return
+    if circular and values.size > 2 and abs(array.values[-1] - array.values[0]) == 360.0:
+        raise GridError(
+            f"{array.name!r} ends where it begins, {array.values[-1]:g} after {array.values[0]:g}: a cyclic column for plotting; "
+            f"drop it with .isel({array.dims[0]}=slice(0, -1))"
+        )
     at = int(np.argmax(steps == 0)) if (steps == 0).any() else int(np.argmax(np.sign(steps) != np.sign(steps[0])))
     what = "repeats the value" if steps[at] == 0 else "neither rises nor falls throughout: it turns at"
     raise GridError(
@@ -53,14 +58,35 @@ def _check_axis(array: xr.DataArray, *, circular: bool) -> None:
     )
 
 
-def as_mask(mask: xr.DataArray, dims: tuple[Hashable, ...], shape: tuple[int, ...]) -> xr.DataArray:
+def aligned(array: xr.DataArray, axes: Mapping[Hashable, np.ndarray], what: str) -> xr.DataArray:
+    """``array`` in the order of other axes: by its own coordinates where it has them, refused where they are others."""
+    for dim, values in axes.items():
+        if dim not in array.dims or dim not in array.coords or array[dim].dtype.kind not in "fiuM":
+            continue
+        mine = array[dim].values
+        if mine.shape == values.shape and np.array_equal(mine, values):
+            continue
+        if mine.shape == values.shape and mine.dtype.kind in "fiu" and np.allclose(mine, values, rtol=0, atol=1e-6):
+            continue
+        order = [np.flatnonzero(mine == v) for v in values]
+        if any(o.size != 1 for o in order):
+            raise GridError(
+                f"{what} lies elsewhere along {dim!r}: from {mine[0]} to {mine[-1]}, not from {values[0]} to {values[-1]}; "
+                "bring it to the same positions first"
+            )
+        array = array.isel({dim: np.concatenate(order)})
+    return array
+
+
+def as_mask(mask: xr.DataArray, places: Places, dims: tuple[Hashable, ...], shape: tuple[int, ...]) -> xr.DataArray:
     """A mask as bool over the grid's dimensions."""
+    axes = {c.dims[0]: c.values for c in (places.lon, places.lat) if c.ndim == 1 and c.name in c.dims}
     extra = [d for d in mask.dims if d not in dims]
     if any(mask.sizes[d] > 1 for d in extra):
         raise GridError(
             f"the mask {mask.name!r} also depends on {extra}; select one position of them, a grid has one mask"
         )
-    mask = mask.squeeze(extra, drop=True)
+    mask = aligned(mask.squeeze(extra, drop=True), axes, f"the mask {mask.name!r}")
     absent = [d for d in dims if d not in mask.dims]
     if absent or tuple(mask.sizes[d] for d in dims) != shape:
         raise GridError(

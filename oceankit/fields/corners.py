@@ -45,7 +45,7 @@ def find_bounds(
         tries += [p.format(coordinate.name) for p in _PATTERNS]
         names_here = [n for n in tries if n in ds.variables and set(coordinate.dims) <= set(ds[n].dims)]
         if names_here:
-            found.append(ds[names_here[0]])
+            found.append(ds[names_here[0]].transpose(*coordinate.dims, ...))
     if len(found) == 2:
         return found[0], found[1]
     lattice = _LATTICES.get(str(lon.name))
@@ -127,11 +127,26 @@ def derive_curvilinear(
         (points[:, -1], points[:, 0]) if wraps else (2 * points[:, 0] - points[:, 1], 2 * points[:, -1] - points[:, -2])
     )
     points = np.concatenate([left[:, None], points, right[:, None]], axis=1)
-    beyond = 2 * points[-1] - points[-2]
+    before, beyond = _outward(points[0], points[1], planar), _outward(points[-1], points[-2], planar)
     if fold is not None:
         columns = np.concatenate([[fold[-1] if wraps else fold[0]], fold, [fold[0] if wraps else fold[-1]]])
         beyond = points[-1][columns + 1]
-    points = np.concatenate([(2 * points[0] - points[1])[None], points, beyond[None]], axis=0)
+    points = np.concatenate([before[None], points, beyond[None]], axis=0)
     corners = (points[:-1, :-1] + points[:-1, 1:] + points[1:, 1:] + points[1:, :-1]) / 4
+    if wraps and not planar:
+        for row in (0, -1):
+            # A ring of corners this near to the pole is the pole: the cells of the last row are wedges.
+            away = np.hypot(corners[row, :, 0], corners[row, :, 1])
+            if away.max() < 0.1 * np.linalg.norm(corners[row, 0] - corners[row + 1 if row == 0 else row - 1, 0]):
+                corners[row] = 0.0, 0.0, np.sign(corners[row, 0, 2])
     cx, cy = (corners[..., 0], corners[..., 1]) if planar else lonlat(corners)
     return lattice_to_cells(cx), lattice_to_cells(cy)
+
+
+def _outward(edge: np.ndarray, inner: np.ndarray, planar: bool) -> np.ndarray:
+    """The row beyond an edge, as far out as the last one is in; a row at the pole ends there."""
+    out = 2 * edge - inner
+    if not planar:
+        at_pole = np.abs(edge[..., 2]) > 1 - 1e-12
+        out[at_pole] = edge[at_pole]
+    return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Hashable
 from functools import cached_property
 from typing import Any, Literal
@@ -9,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from oceankit.fields import checks, coordinates, geometry
+from oceankit.fields import checks, coordinates, geometry, topology
 from oceankit.fields.corners import GridError, axis_edges, derive_curvilinear
 from oceankit.fields.places import (
     LAT_ATTRS,
@@ -57,7 +58,8 @@ class Grid:
         axes = (places.lat, places.lon) if places.kind == "rectilinear" else (places.lon,)
         self.dims: tuple[Hashable, ...] = tuple(d for axis in axes for d in axis.dims)
         self.shape: tuple[int, ...] = tuple(n for axis in axes for n in axis.shape)
-        self.mask = None if mask is None else checks.as_mask(mask, self.dims, self.shape)
+        self.mask = None if mask is None else checks.as_mask(mask, places, self.dims, self.shape)
+        self.described_by = places.described_by
         self._bounds, self._mesh = places.bounds, places.mesh
 
     # ---- making one ---------------------------------------------------------------------------------------------
@@ -95,10 +97,19 @@ class Grid:
         GridError
             If they do not make a grid.
         """
+        if not isinstance(ds, xr.Dataset | xr.DataArray):
+            raise GridError(
+                f"a grid is read from a Dataset or DataArray, not from a {type(ds).__name__}; open files with open_fields"
+            )
+        if bounds is not None and (isinstance(bounds, str) or len(bounds) != 2):
+            raise GridError(f"bounds={bounds!r}; give the names of two variables, (of longitude, of latitude)")
         container = ds if isinstance(ds, xr.Dataset) else _as_dataset(ds)
         found_mask = container[mask] if isinstance(mask, Hashable) and mask in container.variables else mask
         if found_mask is not None and not isinstance(found_mask, xr.DataArray):
-            raise GridError(f"mask={mask!r} is neither a variable of {coordinates.describe(ds)} nor a DataArray")
+            given = repr(mask) if isinstance(mask, str) else f"a {type(mask).__name__}"
+            raise GridError(
+                f"mask= is {given}, which is neither a variable of {coordinates.describe(ds)} nor a DataArray"
+            )
         places = read(container, ds, lon, lat, bounds)
         grid = cls(places, found_mask)
         checks.refuse_data_without_place(container, places, grid.mask)
@@ -191,7 +202,7 @@ class Grid:
     def topology(self) -> Topology:
         """How rows and columns join beyond the edges (curvilinear grids)."""
         if self.kind != "curvilinear" or self.planar:
-            return Topology(False, None, np.zeros(self.shape, bool), False)
+            return topology.none(self.shape)
         return of_lattice(sphere.unit_vectors(self.lon.values, self.lat.values))
 
     @cached_property
@@ -201,6 +212,9 @@ class Grid:
             return False
         if self.kind == "curvilinear":
             return self.topology.periodic
+        if self._bounds is not None:
+            widths = np.abs(self._bounds[0][:, 1] - self._bounds[0][:, 0])
+            return bool(self.lon.size > 2 and abs(widths.sum() - 360.0) < 1e-3)
         return circular_order(self.lon.values)[2]
 
     @cached_property
@@ -331,6 +345,34 @@ class Grid:
         here = np.isfinite(self._flat_centres()).all(axis=1)
         return here if self.mask is None else here & self.mask.values.ravel()
 
+    def reach(self) -> np.ndarray:
+        """float64 (n,): straight distance from each centre to the farthest corner of its cell, inf for bare points.
+
+        As far as a value reaches; in units of the sphere's radius, or of a plane's coordinates.
+        """
+        if self.kind == "points":
+            return np.full(self.size, np.inf)
+        centres = self.centres()
+        if self.kind == "mesh" and self.location == "node" and self._mesh is not None:
+            # Half-way to its neighbours would do inside; a whole edge is on the safe side at the rim.
+            out = np.zeros(self.size)
+            for a, b in itertools.combinations(range(self._mesh.faces.shape[1]), 2):
+                i, j = self._mesh.faces[:, a], self._mesh.faces[:, b]
+                there = (i >= 0) & (j >= 0)
+                apart = np.linalg.norm(centres[i[there]] - centres[j[there]], axis=1)
+                np.maximum.at(out, i[there], apart)
+                np.maximum.at(out, j[there], apart)
+            return out
+        try:
+            cells = self.cells()
+        except GridError:
+            # A single row or column: no cells, and so no outside.
+            return np.full(self.size, np.inf)
+        apart = np.linalg.norm(cells.nodes[cells.faces] - centres[:, None, :], axis=-1)
+        out = np.where(cells.faces >= 0, apart, 0.0).max(axis=1)
+        out[~np.isfinite(out) | (out == 0)] = np.nanmedian(out[out > 0]) if (out > 0).any() else np.inf
+        return out
+
     def same_as(self, other: Grid) -> bool:
         """Whether both grids have the same places."""
         return (
@@ -379,14 +421,9 @@ class Grid:
     def _derived_cells(self) -> tuple[np.ndarray, np.ndarray]:
         name = f"{self.lon.name!r} and {self.lat.name!r}"
         top = self.topology
-        return derive_curvilinear(
-            self.lon.values,
-            self.lat.values,
-            planar=self.planar,
-            wraps=top.wraps,
-            fold=top.fold,
-            name=name,
-        )
+        x, y = (top.canonical(v.values) for v in (self.lon, self.lat))
+        a, b = derive_curvilinear(x, y, planar=self.planar, wraps=top.wraps, fold=top.fold, name=name)
+        return top.original(a), top.original(b)
 
     @cached_property
     def _oriented(self) -> tuple[Cells, np.ndarray]:

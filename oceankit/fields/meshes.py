@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import xarray as xr
 
-from oceankit.fields.coordinates import CoordinateError, describe, in_degrees
+from oceankit.fields.coordinates import CoordinateError, candidates, describe, in_degrees
 
 __all__ = ["Mesh", "read_mesh"]
 
@@ -25,6 +25,8 @@ class Mesh(NamedTuple):
     face_x: np.ndarray | None = None
     """float64 (faces,): centres of the faces where the file gives them"""
     face_y: np.ndarray | None = None
+    described_by: frozenset[Hashable] = frozenset()
+    """Names of the variables that describe the mesh, as against data on it."""
 
 
 def read_mesh(ds: xr.Dataset) -> Mesh | None:
@@ -37,7 +39,7 @@ def read_mesh(ds: xr.Dataset) -> Mesh | None:
     """
     for name, variable in ds.variables.items():
         if variable.attrs.get("cf_role") == "mesh_topology":
-            return _ugrid(ds, name)
+            return _ugrid(ds, name)._replace(described_by=_describing(ds))
     for name, variable in ds.variables.items():
         if variable.attrs.get("cf_role") == "face_node_connectivity":
             raise CoordinateError(
@@ -45,21 +47,36 @@ def read_mesh(ds: xr.Dataset) -> Mesh | None:
                 "of the nodes (SCHISM keeps them in its out2d files); merge them in: xr.merge([ds, xr.open_dataset(...)])"
             )
     if {"nv", "lon", "lat"} <= set(ds.variables) and ds["nv"].ndim == 2 and ds["lon"].ndim == 1:
-        return _dialect(ds, "nv", "lon", "lat", "lonc", "latc")
+        return _dialect(ds, "nv", "lon", "lat", "lonc", "latc")._replace(described_by=_describing(ds))
     for name in ("elements", "elem"):
         if name in ds.variables and ds[name].ndim == 2 and {"lon", "lat"} <= set(ds.variables):
-            return _dialect(ds, name, "lon", "lat", None, None)
+            return _dialect(ds, name, "lon", "lat", None, None)._replace(described_by=_describing(ds))
     return None
 
 
 def data_location(ds: xr.Dataset, mesh: Mesh) -> Literal["face", "node"]:
     """Where the data variables of a dataset live: on the side that more of them have as a dimension."""
     counts = {"node": 0, "face": 0}
-    for variable in ds.data_vars.values():
-        if variable.dtype.kind == "f" and variable.name not in ("h",):
+    for name, variable in ds.data_vars.items():
+        # The bed's depth is given at nodes whatever the model computes at faces.
+        if variable.dtype.kind == "f" and name not in mesh.described_by and name not in ("h", "depth"):
             counts["node"] += mesh.node_dim in variable.dims
             counts["face"] += mesh.face_dim in variable.dims
     return "node" if counts["node"] > counts["face"] else "face"
+
+
+def _describing(ds: xr.Dataset) -> frozenset[Hashable]:
+    """Names of the variables that describe a mesh: coordinates and connectivity."""
+    names: set[Hashable] = set()
+    for name, variable in ds.variables.items():
+        role = str(variable.attrs.get("cf_role", ""))
+        if role == "mesh_topology":
+            names |= {n for v in variable.attrs.values() if isinstance(v, str) for n in v.split()}
+        if role.endswith("connectivity") or role == "mesh_topology":
+            names.add(name)
+    for kind in ("longitude", "latitude"):
+        names |= set(candidates(ds, kind))
+    return frozenset(names & set(ds.variables))
 
 
 def _ugrid(ds: xr.Dataset, name: Hashable) -> Mesh:

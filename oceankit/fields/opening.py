@@ -86,6 +86,11 @@ def open_fields(
         for part in parts:
             stack.callback(part.close)
         whole.set_close(stack.pop_all().close)
+    for coordinate in list(whole.coords.values()):
+        # Bounds are read with their coordinate: both are counted in the same units, which lazy values cannot tell.
+        bounds = coordinate.attrs.get("bounds", coordinate.encoding.get("bounds"))
+        if coordinate.ndim == 1 and bounds in whole.variables:
+            whole[bounds].load()
     whole.encoding["sources"] = tuple(names)
     for variable in whole.variables.values():
         variable.encoding["sources"] = tuple(names)

@@ -87,22 +87,22 @@ def _of_pair(
     found = find_bounds(ds, lon, lat, bounds)
     corners = None if found is None else bounds_in_degrees(found, (lon, lat))
     centres = _plain(lon, "longitude"), _plain(lat, "latitude")
+    aside = frozenset((lon.name, lat.name, *(b.name for b in found or ())))
     if lon.ndim == 1 and lat.ndim == 1 and lon.dims != lat.dims:
         if corners is not None:
             corners = (
                 _axis_bounds(corners[0], centres[0]),
                 _axis_bounds(corners[1], centres[1]),
             )
-        return Places("rectilinear", *centres, bounds=corners)
+        return Places("rectilinear", *centres, bounds=corners, described_by=aside)
     if lon.ndim == 1:
         if corners is None:
-            return Places("points", *centres)
-        return Places("mesh", *centres, mesh=_mesh_of_bounds(corners, lon.dims[0]))
+            return Places("points", *centres, described_by=aside)
+        return Places("mesh", *centres, mesh=_mesh_of_bounds(corners, lon.dims[0]), described_by=aside)
     if lon.ndim == 2:
         _refuse_trajectories(ds, lon)
         if corners is not None:
             corners = _cell_bounds(corners[0], lon), _cell_bounds(corners[1], lon)
-        aside = frozenset((lon.name, lat.name, *(b.name for b in found or ())))
         return Places("curvilinear", *centres, bounds=corners, described_by=aside)
     raise GridError(
         f"{lon.name!r} has {lon.ndim} dimensions, {lon.dims}; a grid has 1 or 2: select one of the others first"
@@ -118,7 +118,7 @@ def _of_mesh(ds: xr.Dataset, mesh: meshes.Mesh) -> Places:
         given = mesh.face_x is not None and mesh.face_y is not None
         x, y = (mesh.face_x, mesh.face_y) if given else face_centres(mesh)  # type: ignore[assignment]
     lon, lat = pair_1d(x, y, dim, planar=mesh.planar)
-    return Places("mesh", lon, lat, planar=mesh.planar, mesh=mesh, location=location)
+    return Places("mesh", lon, lat, planar=mesh.planar, mesh=mesh, location=location, described_by=mesh.described_by)
 
 
 def _of_plane(x: xr.DataArray, y: xr.DataArray) -> Places:
@@ -198,7 +198,7 @@ def regular_edges(values: tuple[float, float, float], name: str) -> np.ndarray:
     if number < 1 or abs(number * step - (high - low)) > 1e-6 * step:
         raise GridError(
             f"{name}={values!r}: a step of {step:g} does not divide {high - low:g}; "
-            f"choose for example {(high - low) / max(1, number):g}"
+            f"choose a step that does, or end at {low + max(1, number) * step:g}"
         )
     # From whole numbers of steps, not by repeated addition: edges of two grids then agree to the last digit.
     return low + (high - low) * np.arange(number + 1) / number
@@ -227,10 +227,15 @@ def _axis_bounds(values: np.ndarray, centres: xr.DataArray) -> np.ndarray:
             f"the bounds of {centres.name!r} are missing at {int(bad.sum())} position(s), the first {int(np.argmax(bad))}; "
             "repair them, or drop the bounds so that they are derived from the centres"
         )
-    low, high = values.min(axis=1), values.max(axis=1)
     centre = centres.values
     if centres.attrs.get("standard_name") == "longitude":
-        centre = centre - 360.0 * np.round((centre - (low + high) / 2) / 360.0)
+        # Each bound on its own side of its centre, whatever turn it was written in (355 and 5 around 0).
+        values = np.where(
+            np.abs(values[:, :1] - values[:, 1:]) < 360.0,
+            centre[:, None] + np.mod(values - centre[:, None] + 180.0, 360.0) - 180.0,
+            values,
+        )
+    low, high = values.min(axis=1), values.max(axis=1)
     outside = (centre < low - 1e-4) | (centre > high + 1e-4)
     if outside.any():
         i = int(np.argmax(outside))

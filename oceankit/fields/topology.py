@@ -4,43 +4,95 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Topology", "circular_order", "of_lattice"]
+__all__ = ["Topology", "circular_order", "none", "of_lattice"]
 
 
 class Topology(NamedTuple):
-    """Neighbourhood of an (ny, nx) lattice of centres beyond its own edges."""
+    """Neighbourhood of a lattice of centres beyond its own edges.
+
+    It is told of the *canonical* lattice: longitude along the second axis, a fold beyond the last row, and without
+    columns that are copies of others; :meth:`canonical` brings an array of the grid's shape into that form.
+    """
 
     wraps: bool
-    """The last column is next to the first."""
+    """The last column of the canonical lattice is next to the first."""
     fold: np.ndarray | None
-    """int64 (nx,): beyond the last row, column i continues in column fold[i] of that same row."""
+    """int64: beyond the last row of the canonical lattice, column i continues in column fold[i] of that same row."""
     halo: np.ndarray
-    """bool (ny, nx): copies of cells that stand elsewhere in the grid"""
-    periodic: bool
-    """Closed in longitude, by wrapping or by halo columns."""
+    """bool, the grid's shape: copies of cells that stand elsewhere in the grid"""
+    columns: np.ndarray
+    """int64: the columns of the transposed and flipped grid that are no copies"""
+    same_as: np.ndarray
+    """int64: for each column before copies were left out, its place in the canonical lattice"""
+    transposed: bool = False
+    flipped: bool = False
+
+    @property
+    def periodic(self) -> bool:
+        """Closed in longitude, by wrapping or by halo columns."""
+        return self.wraps
+
+    def canonical(self, array: np.ndarray) -> np.ndarray:
+        """An array (first axis, second axis, ...) of the grid as the canonical lattice."""
+        array = np.swapaxes(array, 0, 1) if self.transposed else array
+        return (array[::-1] if self.flipped else array)[:, self.columns]
+
+    def original(self, array: np.ndarray) -> np.ndarray:
+        """The way back from :meth:`canonical`; copies get what they are copies of."""
+        array = array[:, self.same_as]
+        array = array[::-1] if self.flipped else array
+        return np.swapaxes(array, 0, 1) if self.transposed else array
+
+
+def none(shape: tuple[int, ...]) -> Topology:
+    """Of a grid that joins nowhere."""
+    columns = np.arange(shape[-1])
+    return Topology(False, None, np.zeros(shape, bool), columns, columns)
 
 
 def of_lattice(points: np.ndarray) -> Topology:
-    """Topology of centres given as unit vectors (ny, nx, 3); NaN where there is none."""
+    """Topology of centres given as unit vectors (ny, nx, 3), stored in any direction; NaN where there is none."""
+    found = _along_columns(points)
+    if found.wraps:
+        return found
+    turned = _along_columns(np.swapaxes(points, 0, 1))
+    if not turned.wraps:
+        return found
+    return turned._replace(transposed=True, halo=np.ascontiguousarray(turned.halo.T))
+
+
+def _along_columns(points: np.ndarray) -> Topology:
+    """Topology if longitude runs along the second axis."""
     ny, nx = points.shape[:2]
-    halo = np.zeros((ny, nx), bool)
     if ny < 2 or nx < 4:
-        return Topology(False, None, halo, False)
-    with np.errstate(invalid="ignore"):
-        spacing = _median(np.linalg.norm(points[:, 1:] - points[:, :-1], axis=-1))
-        seam = _median(np.linalg.norm(points[:, -1] - points[:, 0], axis=-1))
-        rows = _median(np.linalg.norm(points[-1] - points[-2], axis=-1))
-    columns = [0, 1, nx - 2, nx - 1]
-    halo[:, columns] |= _copies(points[:, columns])
+        return none((ny, nx))
+    halo = np.zeros((ny, nx), bool)
+    ends = [0, 1, nx - 2, nx - 1]
+    halo[:, ends] = _copies(points[:, ends])
     # A whole column of copies is a halo; single coincidences (a degenerate seam) are not.
-    for c in columns:
-        halo[:, c] &= halo[:, c].mean() > 0.5
-    copied_columns = halo.any()
-    top = slice(max(0, ny - 3), ny)
-    halo[top] |= _copies(points[top])
-    wraps = bool(not copied_columns and 0.0 < seam <= 2.0 * spacing and nx * spacing > 1.0)
-    fold = _fold(points[-1], rows) if wraps else None
-    return Topology(wraps, fold, halo, bool(wraps or copied_columns))
+    halo[:, halo.mean(axis=0) <= 0.5] = False
+    columns = np.flatnonzero(~halo.any(axis=0))
+    kept = points[:, columns]
+    with np.errstate(invalid="ignore"):
+        spacing = _median(np.linalg.norm(kept[:, 1:] - kept[:, :-1], axis=-1))
+        seam = _median(np.linalg.norm(kept[:, -1] - kept[:, 0], axis=-1))
+    wraps = bool(0.0 < seam <= 2.0 * spacing and columns.size * spacing > 1.0)
+    same_as = np.searchsorted(columns, np.arange(nx)).clip(max=columns.size - 1)
+    for c in np.flatnonzero(halo.any(axis=0)):
+        same_as[c] = int(np.nanargmin(np.nanmean(np.linalg.norm(kept - points[:, c : c + 1], axis=-1), axis=0)))
+    found = Topology(wraps, None, halo, columns, same_as)
+    for flipped in (False, True):
+        rows = kept[::-1] if flipped else kept
+        copies = _copies(rows[-3:]) if ny > 3 else np.zeros((min(3, ny), columns.size), bool)
+        # Beyond a fold at least half a row stands a second time; scattered coincidences (at a pole of the grid) count too.
+        if copies.any():
+            halo[np.ix_(np.arange(3) if flipped else np.arange(ny - 3, ny), columns)] |= (
+                copies[::-1] if flipped else copies
+            )
+        fold = _fold(rows[-1], _median(np.linalg.norm(rows[-1] - rows[-2], axis=-1))) if wraps else None
+        if found.fold is None and fold is not None:
+            found = found._replace(fold=fold, flipped=flipped)
+    return found
 
 
 def _median(values: np.ndarray) -> float:
@@ -85,14 +137,15 @@ def circular_order(lon: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
     values : float64 (n,)
         The same longitudes, rising without jumps and less than 360 degrees in all.
     closed : bool
-        Whether the gap is no wider than one and a half steps, so that the axis closes on itself.
+        Whether the gap is no wider than one and a half of the steps beside it, so that the axis closes on itself.
     """
     around = np.mod(lon, 360.0)
     order = np.argsort(around, kind="stable")
     values = around[order]
     gaps = np.append(np.diff(values), values[0] + 360.0 - values[-1])
     widest = int(np.argmax(gaps))
-    closed = bool(values.size > 2 and gaps[widest] <= 1.5 * np.median(gaps))
+    beside = max(gaps[widest - 1], gaps[(widest + 1) % gaps.size])
+    closed = bool(values.size > 2 and gaps[widest] <= 1.5 * beside)
     if closed:
         # No gap to speak of: start where the user's axis starts, if it goes eastwards from there.
         widest = (int(np.flatnonzero(order == 0)[0]) - 1) % order.size

@@ -1,5 +1,6 @@
 """The one compilation policy: every kernel of oceankit is decorated with :func:`kernel`."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -7,16 +8,27 @@ import numba
 
 __all__ = ["helper", "kernel"]
 
+logger = logging.getLogger(__name__)
+
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile ``function`` on first call, without the GIL, and keep the machine code on disk.
 
     Never ``parallel=True``: its workqueue layer aborts the process when two Dask threads enter it.
-    Parallelism is Dask's chunks or :mod:`oceankit.numerics.threads`.
+    Parallelism is Dask's chunks or :mod:`oceankit.numerics.threads`. Where neither the package's folder nor the user's
+    cache can be written (a container), code is compiled anew in each process; ``NUMBA_CACHE_DIR`` names another place.
     """
-    return numba.njit(nogil=True, cache=True)(function)
+    return _compiled(function)
 
 
 def helper(function: Callable[..., Any]) -> Any:
     """Compile a small function that only kernels call; it is inlined into them."""
-    return numba.njit(nogil=True, cache=True, inline="always")(function)
+    return _compiled(function, inline="always")
+
+
+def _compiled(function: Callable[..., Any], **options: Any) -> Any:
+    try:
+        return numba.njit(nogil=True, cache=True, **options)(function)
+    except RuntimeError as error:
+        logger.warning("no place to keep compiled code, set NUMBA_CACHE_DIR to one: %s", error)
+        return numba.njit(nogil=True, **options)(function)

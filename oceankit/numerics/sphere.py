@@ -114,19 +114,28 @@ def polygon_area(polygon, n, planar):
 
 
 @kernel
+def _together(x, y, z, p):
+    apart = (x - p[0]) ** 2 + (y - p[1]) ** 2 + (z - p[2]) ** 2
+    return apart <= 1e-26 * (x * x + y * y + z * z)
+
+
+@kernel
 def gather(nodes, face, out):
-    """Copy the corners of one face to ``out``, leaving out repeated ones; returns how many there are."""
+    """Copy the corners of one face to ``out``, leaving out repeated ones; returns how many there are.
+
+    Corners a hair apart count as one: an edge of no length has no direction to clip by.
+    """
     n = 0
     for k in range(face.size):
         j = face[k]
         if j < 0:
             break
         x, y, z = nodes[j, 0], nodes[j, 1], nodes[j, 2]
-        if n > 0 and x == out[n - 1, 0] and y == out[n - 1, 1] and z == out[n - 1, 2]:
+        if n > 0 and _together(x, y, z, out[n - 1]):
             continue
         out[n, 0], out[n, 1], out[n, 2] = x, y, z
         n += 1
-    while n > 1 and out[n - 1, 0] == out[0, 0] and out[n - 1, 1] == out[0, 1] and out[n - 1, 2] == out[0, 2]:
+    while n > 1 and _together(out[n - 1, 0], out[n - 1, 1], out[n - 1, 2], out[0]):
         n -= 1
     return n
 

@@ -1,6 +1,6 @@
 """Observation operators: what a field would look like to the instruments, H(x)."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -10,7 +10,7 @@ from oceankit.fields.grid import Grid
 from oceankit.observations.table import ObservationError, validate
 from oceankit.regridding import NoOverlapError, Regridder
 
-__all__ = ["Interp", "elapsed"]
+__all__ = ["Interp", "elapsed", "place_of"]
 
 
 class Interp:
@@ -40,8 +40,10 @@ class Interp:
             raise ValueError(f"method={method!r} is not known; choose 'bilinear' or 'nearest'")
         self.method, self.min_coverage, self.depth, self.time = method, min_coverage, depth, time
 
-    def __call__(self, field: xr.DataArray, observations: xr.Dataset) -> xr.DataArray:
+    def __call__(self, field: xr.DataArray, observations: xr.Dataset, *, grid: Grid | None = None) -> xr.DataArray:
         """Values of ``field`` along ``obs`` (and its other dimensions, such as ``member``), missing outside it.
+
+        ``grid`` is the field's, where it is known already or the field has left the description of it in its Dataset.
 
         Raises
         ------
@@ -55,30 +57,56 @@ class Interp:
             if planar
             else Grid.points(obs["lon"].values, obs["lat"].values, dim="obs")
         )
-        grid = Grid.from_dataset(field)
+        grid = Grid.from_dataset(field) if grid is None else grid
         try:
             there = Regridder(grid, where, self.method, min_coverage=self.min_coverage)(field)
         except NoOverlapError:
             # Every observation is outside: what becomes of it is for the caller to say.
             sample = field.isel(dict.fromkeys(grid.dims, 0), drop=True)
             there = xr.full_like(sample.expand_dims(obs=obs.sizes["obs"], axis=-1), np.nan, dtype=np.float64)
-        for kind, name in (("time", self.time), ("depth", self.depth)):
-            there = _along_axis(there, field, obs, kind, name)
+        there = _along_axis(there, field, obs, "time", self.time)
+        there = _along_axis(there, field, obs, "depth", self.depth)
         return there.drop_vars([c for c in there.coords if c not in there.dims]).rename(field.name)
 
 
-def axis_of(field: xr.DataArray, kind: str, name: str | None) -> xr.DataArray | None:
-    """The 1-D depth or time coordinate of a field along one of its dimensions, or None."""
-    which = "vertical" if kind == "depth" else "time"
-    if name is None and not coordinates.candidates(field, which):  # type: ignore[arg-type]
+def place_of(field: xr.DataArray, kind: Literal["depth", "time"], name: str | None = None) -> xr.DataArray | None:
+    """The depth (metres, positive down) or time (days) of a field: 1-D along a dimension, a number, or None.
+
+    Raises
+    ------
+    ObservationError
+        If depth is in units that are no length, or times were not decoded.
+    """
+    which: Literal["vertical", "time"] = "vertical" if kind == "depth" else "time"
+    if name is None and not coordinates.candidates(field, which):
         return None
-    try:
-        axis = coordinates.find(field, which, name=name)  # type: ignore[arg-type]
-    except coordinates.CoordinateError:
+    found = coordinates.find(field, which, name=name)
+    if found.ndim > 1:
         if name is not None:
-            raise
+            raise ObservationError(f"{found.name!r} depends on {found.dims}; a {kind} along one dimension is needed")
         return None
-    return axis if axis.ndim == 1 and axis.dims[0] in field.dims else None
+    values = elapsed(found.values) if kind == "time" else _metres(found)
+    return xr.DataArray(values, dims=found.dims, name=found.name)
+
+
+def _metres(depth: xr.DataArray) -> np.ndarray:
+    """Depth in metres, positive down."""
+    values = np.asarray(depth.values, np.float64)
+    units = str(depth.attrs.get("units", "")).strip().lower()
+    scale = {"m": 1.0, "meter": 1.0, "meters": 1.0, "metre": 1.0, "metres": 1.0, "cm": 0.01, "centimeters": 0.01,
+             "centimeter": 0.01, "km": 1000.0, "kilometers": 1000.0}.get(units)  # fmt: skip
+    if scale is None and units == "":
+        says_depth = depth.attrs.get("standard_name") in ("depth", "height", "altitude") or "positive" in depth.attrs
+        scale = 1.0 if says_depth or str(depth.name).lower().startswith(("depth", "z")) else None
+    if scale is None:
+        given = f"has units {units!r}" if units else "has no units"
+        raise ObservationError(
+            f"{depth.name!r} is taken for the depth, but {given}; give it in metres (set its units attribute to 'm' if it is), "
+            "interpolate the field to depths first, or drop the coordinate"
+        )
+    # Heights: depth is positive down.
+    upwards = depth.attrs.get("positive") == "up" or (values.size > 0 and values.max() <= 0 and values.min() < 0)
+    return values * scale * (-1.0 if upwards else 1.0)
 
 
 def elapsed(times: Any) -> np.ndarray:
@@ -98,9 +126,11 @@ def elapsed(times: Any) -> np.ndarray:
     raise ObservationError(f"times of dtype {values.dtype} were not decoded; open the file with decoded times")
 
 
-def _along_axis(there: xr.DataArray, field: xr.DataArray, obs: xr.Dataset, kind: str, name: str | None) -> xr.DataArray:
-    axis = axis_of(field, kind, name)
-    if axis is None:
+def _along_axis(
+    there: xr.DataArray, field: xr.DataArray, obs: xr.Dataset, kind: Literal["depth", "time"], name: str | None
+) -> xr.DataArray:
+    axis = place_of(field, kind, name)
+    if axis is None or axis.ndim == 0:
         return there
     dim = axis.dims[0]
     if axis.size == 1:
@@ -109,13 +139,12 @@ def _along_axis(there: xr.DataArray, field: xr.DataArray, obs: xr.Dataset, kind:
         raise ObservationError(
             f"the field has {axis.size} values of {axis.name!r}, but the observations have no {kind}; give table(..., {kind}=...)"
         )
-    positions = elapsed(axis.values) if kind == "time" else np.asarray(axis.values, np.float64)
     at = elapsed(obs["time"].values) if kind == "time" else obs["depth"].values
-    if kind == "depth" and positions.max() <= 0 and positions.min() < 0:
-        # Heights: depth is positive down.
-        positions = -positions
-    order = np.argsort(positions)
-    places = positions[order]
+    order = np.argsort(axis.values, kind="stable")
+    places = axis.values[order]
+    if (np.diff(places) == 0).any():
+        twice = places[:-1][np.diff(places) == 0][0]
+        raise ObservationError(f"{axis.name!r} of the field holds a value twice ({twice:g}); drop one of them")
     upper = np.clip(np.searchsorted(places, at, side="right"), 1, places.size - 1)
     share = (at - places[upper - 1]) / (places[upper] - places[upper - 1])
     share = np.where((share < 0) | (share > 1), np.nan, share)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 __all__ = ["ObservationError", "table", "validate"]
@@ -24,7 +25,7 @@ _ATTRS: dict[str, dict[str, str]] = {
     "variable": {"long_name": "CF standard name or field name of what was observed"},
     "flag": {
         "long_name": "QARTOD quality flag",
-        "flag_values": "1 2 3 4 9",
+        "flag_values": np.array([1, 2, 3, 4, 9], np.int8),  # type: ignore[dict-item]
         "flag_meanings": "good not_evaluated suspect bad missing",
     },
 }
@@ -81,8 +82,10 @@ def table(
     first, second = (x, y) if planar else (lon, lat)
     if first is None or second is None or (not planar and (x is not None or y is not None)):
         raise ObservationError("observations need positions: give either lon= and lat=, or x= and y=")
+    if units is None and isinstance(value, xr.DataArray):
+        units = value.attrs.get("units")
     try:
-        values = np.atleast_1d(np.asarray(value, np.float64))
+        values = np.atleast_1d(_unmasked(value, np.float64))
     except (TypeError, ValueError) as error:
         raise ObservationError(f"value cannot be taken as numbers: {error}") from None
     if values.ndim != 1:
@@ -142,6 +145,8 @@ def validate(obs: xr.Dataset) -> xr.Dataset:
     wanted = np.isin(flags, (1, 2))
     for name in (*positions, "value", "error_std", *(["depth"] if "depth" in obs.variables else [])):
         values = obs[name].values
+        if values.dtype.kind not in "fiu":
+            raise ObservationError(f"{name} has dtype {values.dtype}; observations are numbers")
         # A missing value that is flagged as such is on record; one that is not would vanish.
         bad = ~np.isfinite(values) & (wanted if name in ("value", "error_std") else True)
         if bad.any():
@@ -164,6 +169,10 @@ def validate(obs: xr.Dataset) -> xr.Dataset:
         if (np.abs(lon) > 540).any():
             i = int(np.argmax(np.abs(lon) > 540))
             raise ObservationError(f"lon is {lon[i]:g} at obs {i}; longitudes are degrees, -180..180 or 0..360")
+    if "time" in obs.variables and obs["time"].dtype.kind != "M":
+        raise ObservationError(
+            f"time has dtype {obs['time'].dtype}; observations have datetime64 times, as table(...) makes them"
+        )
     if "time" in obs.variables and np.isnat(obs["time"].values).any():
         raise ObservationError(
             f"time is missing at obs {int(np.argmax(np.isnat(obs['time'].values)))}; drop those observations"
@@ -173,7 +182,7 @@ def validate(obs: xr.Dataset) -> xr.Dataset:
 
 def _column(name: str, given: Any, n: int, dtype: Any) -> np.ndarray:
     try:
-        values = np.asarray(given) if dtype is None else np.asarray(given, dtype)
+        values = _unmasked(given, dtype)
     except (TypeError, ValueError) as error:
         raise ObservationError(f"{name} cannot be taken as numbers: {error}") from None
     if values.ndim == 0:
@@ -185,9 +194,26 @@ def _column(name: str, given: Any, n: int, dtype: Any) -> np.ndarray:
     return values
 
 
+def _unmasked(given: Any, dtype: Any) -> np.ndarray:
+    """An array whose masked values are NaN, so that they are seen."""
+    if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
+        return np.ma.filled(given.astype(np.float64), np.nan)
+    return np.asarray(given) if dtype is None else np.asarray(given, dtype)
+
+
 def _times(given: Any, n: int) -> np.ndarray:
+    values = np.asarray(given)
+    if values.dtype.kind not in "MUSO":
+        raise ObservationError(
+            f"time has dtype {values.dtype}; numbers do not say since when: give datetime64, datetimes or ISO dates"
+        )
+    if values.dtype.kind == "O" and any(hasattr(v, "calendar") for v in values.ravel()[:1]):
+        values = np.array([v.isoformat() for v in values.ravel()]).reshape(values.shape)
     try:
-        values = np.asarray(given).astype("datetime64[ns]")
-    except (TypeError, ValueError) as error:
+        stamps = pd.to_datetime(
+            pd.Series(np.atleast_1d(values).ravel()), utc=True, format="ISO8601" if values.dtype.kind in "US" else None
+        )
+        times = stamps.dt.tz_localize(None).dt.as_unit("ns").to_numpy()
+    except (TypeError, ValueError, OverflowError) as error:
         raise ObservationError(f"time cannot be taken as datetime64: {error}") from None
-    return _column("time", values, n, None)
+    return _column("time", times if values.ndim else times[0], n, None)

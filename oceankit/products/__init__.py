@@ -5,6 +5,7 @@ The only room that imports matplotlib and cartopy, and it does so when a figure 
 and dates come from their CF attributes; coastlines come from the files of a package, and nothing is ever downloaded.
 """
 
+from oceankit.products._style import date_text, pretty_units
 from oceankit.products.bulletin import bulletin, bulletin_text
 from oceankit.products.coastlines import add_land, coast
 from oceankit.products.colours import colours_for, in_units
@@ -17,8 +18,10 @@ __all__ = [
     "bulletin_text",
     "coast",
     "colours_for",
+    "date_text",
     "in_units",
     "plot_hovmoller",
     "plot_map",
     "plot_series",
+    "pretty_units",
 ]

@@ -206,7 +206,7 @@ def colorbar(ax: Any, artist: Any, label: str, extend: str) -> Any:
 
 def small_print(ax: Any, text: str, *, below_bar: bool) -> None:
     """Where the data come from, under everything at the right."""
-    down = _BAR_BELOW + _BAR_THICK + 26.0 if below_bar and _is_wide(ax) else 18.0
+    down = _BAR_BELOW + _BAR_THICK + 36.0 if below_bar and _is_wide(ax) else 18.0
     ax.annotate(
         text, (1, 0), (0, -down), xycoords="axes fraction", textcoords="offset points", ha="right", va="top",
         fontsize=6.5, color="#606060",

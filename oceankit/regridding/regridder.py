@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from oceankit.fields import blocks
+from oceankit.fields.coordinates import in_degrees
 from oceankit.fields.corners import find_bounds
 from oceankit.fields.grid import Edges, Grid, GridError
 from oceankit.numerics import sparse, threads
@@ -34,7 +35,8 @@ class Regridder:
         A :class:`~oceankit.fields.Grid`, or a Dataset or DataArray that has one. The target may also be a step in
         degrees: the global regular grid of that step.
     method
-        ``"nearest"``: the source cell with the nearest centre, by great-circle distance.
+        ``"nearest"``: the source cell with the nearest centre, by great-circle distance; targets farther from every
+        cell than that cell's own corners are outside. A list of points has no outside.
         ``"bilinear"``: between the four source centres around the target centre; in longitude and latitude on
         rectilinear sources, on the bilinear patch in space on curvilinear ones, barycentric in triangles.
         ``"conservative"``: first order; means over the areas of overlap (Jones 1999, with exact great-circle cells).
@@ -83,7 +85,7 @@ class Regridder:
     ) -> None:
         if method not in METHODS:
             raise ValueError(f"method={method!r} is not known; choose one of {', '.join(map(repr, METHODS))}")
-        if not 0.0 <= min_coverage <= 1.0:
+        if not isinstance(min_coverage, float | int | np.floating | np.integer) or not 0.0 <= min_coverage <= 1.0:
             raise ValueError(f"min_coverage={min_coverage!r}; it is a share between 0 and 1")
         if extrapolate is not None:
             raise ValueError(
@@ -105,6 +107,7 @@ class Regridder:
             )
         wraps = self.source.periodic if periodic is None else periodic
         self._rows = self._unmasked(self._compute(wraps, pole))
+        self._shared = blocks.Shared(self._rows)
         if self._rows.values.size == 0:
             raise NoOverlapError(
                 f"the source covers nothing of the target: source {self.source!r}, target {self.target!r}; "
@@ -167,14 +170,14 @@ class Regridder:
         """
         if isinstance(data, xr.Dataset):
             return self._dataset(data)
-        return self._array(data)
+        return self._array(as_field(data))
 
     def coverage(self, data: xr.DataArray) -> xr.DataArray:
         """Share of each target cell that valid values of ``data`` cover (0 to 1): what ``min_coverage`` is held against.
 
         With conservative weights ``(regridded * coverage * target.area()).sum()`` is the integral of the source.
         """
-        valid = data.notnull().astype(np.float64)
+        valid = as_field(data).notnull().astype(np.float64)
         return (
             self._apply(valid, "coverage", -1.0).rename("coverage").assign_attrs(long_name="share covered", units="1")
         )
@@ -184,7 +187,7 @@ class Regridder:
         out: dict[Hashable, xr.DataArray] = {}
         corners = self._corner_names(ds)
         for name, variable in ds.data_vars.items():
-            if name in corners:
+            if name in corners and set(variable.dims) & mine:
                 continue
             shared = mine & set(variable.dims)
             if not shared:
@@ -201,13 +204,14 @@ class Regridder:
         return xr.Dataset(out, attrs=ds.attrs)
 
     def _corner_names(self, ds: xr.Dataset) -> set[Hashable]:
-        """Variables of the source's corners, which describe cells that the target has not."""
+        """Variables that say where the source's cells are, which is not where the target's are."""
         here = [ds[c.name] for c in (self.source.lon, self.source.lat) if c.name in ds.variables]
         found = find_bounds(ds, here[0], here[1], None) if len(here) == 2 else None
-        return {c.name for c in found} if found else set()
+        return {*(c.name for c in here), *(c.name for c in found or ()), *self.source.described_by}
 
     def _array(self, data: xr.DataArray) -> xr.DataArray:
-        out = self._apply(data, "value" if self.skipna else "strict", self.min_coverage)
+        # Shares come from sums of areas: a cell that is covered by half to rounding is covered by half.
+        out = self._apply(data, "value" if self.skipna else "strict", self.min_coverage - 1e-9)
         # What was true of the cells of the source is not true of those of the target.
         out.attrs = {k: v for k, v in data.attrs.items() if k not in ("cell_measures", "grid_mapping", "coordinates")}
         return out
@@ -227,13 +231,12 @@ class Regridder:
                 f"{name} and the target grid both have a dimension {clash[0]!r} that mean different things; "
                 f"rename one, for example data.rename({{{clash[0]!r}: 'old_{clash[0]}'}})"
             )
-        rows = self._rows
         (out,) = blocks.along(
             _apply_rows,
             data,
             self.source.dims,
             [blocks.Output(target.dims, target.shape, dtype)],
-            constants={"rows": rows, "mode": mode, "least": least},
+            constants={"rows": self._shared, "mode": mode, "least": least},
             rechunk=True,
         )
         coords = target.coords()
@@ -249,13 +252,16 @@ class Regridder:
                 f"{name} has dimensions {dict(data.sizes)}, but this regridder was made for a source with "
                 f"{dict(zip(source.dims, source.shape, strict=True))}; make a Regridder for this field's own grid"
             )
-        for mine in (source.lon, source.lat):
+        for mine, kind in ((source.lon, "longitude"), (source.lat, "latitude")):
             theirs = data.coords.get(mine.name) if mine.name is not None else None
-            if theirs is None or theirs.dims != mine.dims or theirs.dtype.kind != "f":
+            if theirs is None or theirs.dims != mine.dims or theirs.dtype.kind not in "fiu":
                 continue
-            apart = np.abs(np.asarray(theirs.values, np.float64) - mine.values)
-            apart = apart[np.isfinite(apart) & (apart < 1e30)]
-            if apart.size and apart.max() > 1e-3 and str(theirs.attrs.get("units", "")) != "radian":
+            values = theirs.values if source.planar else in_degrees(theirs, kind)  # type: ignore[arg-type]
+            apart = np.abs(values - mine.values)
+            if kind == "longitude" and not source.planar:
+                apart = np.minimum(apart % 360.0, 360.0 - apart % 360.0)
+            apart = apart[np.isfinite(apart)]
+            if apart.size and apart.max() > 1e-3:
                 raise ValueError(
                     f"{name} lies elsewhere than the source this regridder was made for: its {mine.name!r} differs by up to "
                     f"{apart.max():g}; make a Regridder for this field's own grid"
@@ -294,6 +300,15 @@ def regrid(
         data, target, method, skipna=skipna, min_coverage=min_coverage, extrapolate=extrapolate, periodic=periodic,
         edges=edges, pole=pole,
     )(data)  # fmt: skip
+
+
+def as_field(data: Any) -> xr.DataArray:
+    """``data``, if it is a DataArray."""
+    if not isinstance(data, xr.DataArray):
+        raise ValueError(
+            f"a field is an xarray DataArray or Dataset, not a {type(data).__name__}; give it dims and coords first"
+        )
+    return data
 
 
 def as_target(target: Any) -> Grid:

@@ -17,11 +17,16 @@ __all__ = ["bilinear", "conservative", "nearest"]
 
 
 def nearest(source: Grid, target: Grid) -> Rows:
-    """The nearest source cell by great-circle distance, the first of equals."""
-    places = np.flatnonzero(source.used())
-    tree = neighbours.build(source.centres()[places])
-    found, _ = neighbours.nearest(tree, target.centres())
-    columns = np.where(found >= 0, places[found], -1)
+    """The nearest source cell by great-circle distance, the first of equals; nothing outside the source's cells."""
+    places, wanted = source.centres(), target.centres()
+    used = np.flatnonzero(source.used())
+    found, _ = neighbours.nearest(neighbours.build(places[used]), wanted)
+    columns = np.where(found >= 0, used[found], -1)
+    # A target is outside where the nearest cell of all, masked or not, does not reach it.
+    there = np.flatnonzero(np.isfinite(places).all(axis=1))
+    closest, distance = neighbours.nearest(neighbours.build(places[there]), wanted)
+    # A tenth more, because corners derived from centres cut a little short.
+    columns[distance > 1.1 * source.reach()[there[closest]]] = -1
     return sparse.from_fixed(columns, np.ones(columns.shape), source.size)
 
 
@@ -133,28 +138,28 @@ def _cells_of_centres(source: Grid, periodic: bool, pole: str | None) -> tuple[C
 
 
 def _lattice_cells(source: Grid, periodic: bool, pole: str | None) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    ny, nx = source.shape
-    number = np.arange(ny * nx).reshape(ny, nx)
+    top = source.topology
+    number = top.canonical(np.arange(source.size).reshape(source.shape))
+    ny, nx = number.shape
     nodes = source.centres()
-    wraps = periodic and not source.topology.halo[:, -1].mean() > 0.5
+    wraps = periodic and nx > 2
     beside = np.concatenate([number[:, 1:], number[:, :1]], axis=1) if wraps else number[:, 1:]
     here = number if wraps else number[:, :-1]
     faces = [np.stack([here[:-1], beside[:-1], beside[1:], here[1:]], axis=-1).reshape(-1, 4)]
     virtual: list[np.ndarray] = []
-    if wraps and source.topology.fold is not None:
-        top, over = number[-1], number[-1][source.topology.fold]
-        faces.append(np.stack([top, np.roll(top, -1), np.roll(over, -1), over], axis=-1))
+    if wraps and top.fold is not None:
+        last, over = number[-1], number[-1][top.fold]
+        faces.append(np.stack([last, np.roll(last, -1), np.roll(over, -1), over], axis=-1))
     for row in (0, ny - 1):
         ring = nodes[number[row]]
-        if not (pole and wraps and np.isfinite(ring).all()) or (row == ny - 1 and source.topology.fold is not None):
+        if not (pole and wraps and np.isfinite(ring).all()) or (row == ny - 1 and top.fold is not None):
             continue
         if _circles_pole(ring, nodes[number[1 if row == 0 else ny - 2]]):
-            top = np.array([0.0, 0.0, np.sign(ring[:, 2].mean())])
-            faces.append(
-                np.stack([number[row], np.roll(number[row], -1), np.full(nx, nodes.shape[0]), np.full(nx, -1)], axis=-1)
-            )
+            apex = np.array([0.0, 0.0, np.sign(ring[:, 2].mean())])
+            row_and_apex = [number[row], np.roll(number[row], -1), np.full(nx, nodes.shape[0]), np.full(nx, -1)]
+            faces.append(np.stack(row_and_apex, axis=-1))
             virtual.append(number[row])
-            nodes = np.concatenate([nodes, top[None]])
+            nodes = np.concatenate([nodes, apex[None]])
     return nodes, np.concatenate(faces), virtual
 
 

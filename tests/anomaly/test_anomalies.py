@@ -110,8 +110,10 @@ def test_dataset(cube):
 
 def test_curvilinear_coordinates_are_compared(cube):
     lon = xr.DataArray(np.arange(12.0).reshape(3, 4), dims=("lat", "lon"))
-    curved = cube.drop_vars(["lat", "lon"]).rename(lat="y", lon="x").assign_coords(
-        nav_lon=lon.rename(lat="y", lon="x"), nav_lat=lon.rename(lat="y", lon="x") / 10
+    curved = (
+        cube.drop_vars(["lat", "lon"])
+        .rename(lat="y", lon="x")
+        .assign_coords(nav_lon=lon.rename(lat="y", lon="x"), nav_lat=lon.rename(lat="y", lon="x") / 10)
     )
     clim = climatology(curved, period=PERIOD)
     assert {"nav_lon", "nav_lat"} <= set(clim.coords)

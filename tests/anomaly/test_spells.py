@@ -202,9 +202,7 @@ def test_gridded_equals_series_by_series(field):
 
 def test_lazy_series_and_empty_results(field):
     series = field[:, 2, 3]
-    xr.testing.assert_identical(
-        spells(series.chunk() > 0.5, min_duration=3), spells(series > 0.5, min_duration=3)
-    )
+    xr.testing.assert_identical(spells(series.chunk() > 0.5, min_duration=3), spells(series > 0.5, min_duration=3))
     for never in (field > 1e9, field.chunk(lat=2) > 1e9, (field > 0)[:, :0]):
         none = spells(never, min_duration=1)
         assert none.sizes["event"] == 0

@@ -207,7 +207,7 @@ def test_depth_and_time():
     steady = OptimalInterpolation(background_error_std=1.0, length_scale=100.0, depth_scale=50.0)
     both = steady.assimilate(background, obs)[0].isel(lat=0, lon=0, depth=0).values
     np.testing.assert_allclose(both, 0.5)
-    with pytest.raises(ValueError, match=r"3 values of 'depth'.*depth_scale="):
+    with pytest.raises(ValueError, match=r"3 value\(s\) of 'depth'.*depth_scale="):
         OptimalInterpolation(background_error_std=1.0, length_scale=100.0).assimilate(background, obs)
 
 
@@ -342,3 +342,130 @@ def test_too_many_at_once_says_what_to_do():
     obs = table(value=np.zeros(20_001), error_std=1.0, lon=rng.uniform(0, 2, 20_001), lat=rng.uniform(0, 2, 20_001))
     with pytest.raises(ValueError, match=r"3 GB.*n_nearest="):
         OptimalInterpolation(background_error_std=1.0, length_scale=50.0).assimilate(background, obs)
+
+
+# ---- what reviewers found ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def flat() -> xr.DataArray:
+    coords = {"lat": np.arange(30.0, 41), "lon": np.arange(117.0, 128)}
+    return xr.DataArray(np.zeros((11, 11)), dims=("lat", "lon"), coords=coords, name="sst", attrs={"units": "degC"})
+
+
+ONE = {"value": [5.0], "error_std": 0.1, "lon": [122.0], "lat": [35.0]}
+
+
+@pytest.mark.parametrize("how", ["scalar", "size 1"])
+def test_one_time_is_still_a_time(flat, how):
+    oi = OptimalInterpolation(background_error_std=1.0, length_scale=300.0, time_scale="5D", covariance="gaussian")
+    background = flat.assign_coords(time=np.datetime64("2015-01-15"))
+    if how == "size 1":
+        background = background.expand_dims("time")
+    now, _ = oi.assimilate(background, table(**ONE, time="2015-01-15"))
+    later, _ = oi.assimilate(background, table(**ONE, time="2015-01-20"))
+    never, _ = oi.assimilate(background, table(**ONE, time="2013-01-15"))
+    assert float(abs(now).max()) > 4
+    assert float(abs(later).max()) == pytest.approx(float(abs(now).max()) * np.exp(-0.5), rel=1e-9)
+    assert float(abs(never).max()) == 0.0
+    with pytest.raises(ValueError, match="the background has no time"):
+        oi.assimilate(flat, table(**ONE, time="2015-01-15"))
+    with pytest.raises(ObservationError, match="the observations have no time"):
+        oi.assimilate(background, table(**ONE))
+
+
+def test_one_depth_is_still_a_depth(flat):
+    background = flat.assign_coords(depth=((), 0.0, {"units": "m", "positive": "down"}))
+    oi = OptimalInterpolation(background_error_std=1.0, length_scale=300.0, depth_scale=50.0)
+    deep, _ = oi.assimilate(background, table(**ONE, depth=4000.0))
+    assert float(abs(deep).max()) == 0.0
+    with pytest.raises(ValueError, match="depth_scale="):
+        OptimalInterpolation(background_error_std=1.0, length_scale=300.0).assimilate(
+            background, table(**ONE, depth=4000.0)
+        )
+
+
+def test_depth_in_other_units():
+    depth = ("depth", [0.0, 1000.0, 5000.0], {"units": "centimeters", "axis": "Z"})
+    coords = {"depth": depth, "lat": [0.0, 1.0], "lon": [0.0, 1.0]}
+    background = xr.DataArray(np.zeros((3, 2, 2)), dims=("depth", "lat", "lon"), coords=coords)
+    obs = table(value=[1.0], error_std=1.0, lon=[0.0], lat=[0.0], depth=[10.0])
+    oi = OptimalInterpolation(background_error_std=1.0, length_scale=100.0, depth_scale=5.0)
+    analysis, _ = oi.assimilate(background, obs)
+    assert float(analysis[1, 0, 0]) == pytest.approx(0.5)
+    background["depth"].attrs["units"] = "hPa"
+    with pytest.raises(ObservationError, match=r"'depth'.*'hpa'.*metres"):
+        oi.assimilate(background, obs)
+
+
+def test_a_field_takes_its_own_observations_alone(flat):
+    oi = OptimalInterpolation(background_error_std=1.0, length_scale=300.0)
+    with pytest.raises(ObservationError, match="salinity"):
+        oi.assimilate(flat, table(**ONE, variable="salinity"))
+    analysis, _ = oi.assimilate(flat, table(**ONE, variable="sst"))
+    assert float(abs(analysis).max()) > 4
+
+
+def test_background_errors_go_by_their_coordinates(flat):
+    oi = {"length_scale": 300.0}
+    std = (0.5 + 0.1 * (flat.lat - 30)).broadcast_like(flat)
+    right, _ = OptimalInterpolation(background_error_std=std, **oi).assimilate(flat, table(**ONE))
+    upside_down = std.isel(lat=slice(None, None, -1))
+    same, _ = OptimalInterpolation(background_error_std=upside_down, **oi).assimilate(flat, table(**ONE))
+    np.testing.assert_array_equal(same.values, right.values)
+    with pytest.raises(ValueError, match="lies elsewhere along 'lat'"):
+        OptimalInterpolation(background_error_std=std.assign_coords(lat=std.lat + 5), **oi).assimilate(
+            flat, table(**ONE)
+        )
+    holed = std.copy()
+    holed[0, 0] = np.nan
+    with pytest.raises(ValueError, match="missing at 1 valid cells"):
+        OptimalInterpolation(background_error_std=holed, **oi).assimilate(flat, table(**ONE))
+
+
+def test_whole_numbers_can_be_corrected(flat):
+    analysis, diagnostics = OptimalInterpolation(background_error_std=1.0, length_scale=300.0).assimilate(
+        flat.astype(np.int16), table(**ONE)
+    )
+    assert analysis.dtype == np.float32
+    assert 4 < float(diagnostics["increments"].max()) < 5
+
+
+def test_a_dataset_with_corners_and_coordinates_among_its_variables(nemo):
+    ds = nemo.squeeze(drop=True).reset_coords(["nav_lon", "nav_lat"])
+    obs = table(value=[20.0], error_std=0.3, lon=[173.5], lat=[-20.0])
+    analysis, diagnostics = OptimalInterpolation(background_error_std=1.0, length_scale=300.0).assimilate(ds, obs)
+    assert int(diagnostics["n_used_tos"]) == 1
+    np.testing.assert_array_equal(analysis["bounds_lon"].values, ds["bounds_lon"].values)
+
+
+def test_points_have_no_neighbours_and_members_are_not_mixed(flat):
+    oi = OptimalInterpolation(background_error_std=1.0, length_scale=300.0)
+    stations = xr.DataArray(
+        [0.0, 1.0], dims="station", coords={"lon": ("station", [120.0, 122.0]), "lat": ("station", [35.0, 35.0])}
+    )
+    with pytest.raises(ValueError, match=r"hx=operators.Interp\('nearest'\)"):
+        oi.assimilate(stations, table(**ONE))
+    analysis, _ = oi.assimilate(stations, table(**ONE), hx=operators.Interp("nearest"))
+    assert float(analysis[1]) > 4
+    with pytest.raises(ValueError, match="also has the dimension 'member'"):
+        oi.assimilate(flat.expand_dims(member=3), table(**ONE))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"length_scale": "500 km"}, "length_scale='500 km'"),
+        ({"background_error_std": None}, "background_error_std is a NoneType"),
+    ],
+)
+def test_options_of_another_kind(flat, options, message):
+    with pytest.raises(ValueError, match=message):
+        OptimalInterpolation(**({"background_error_std": 1.0, "length_scale": 100.0} | options)).assimilate(
+            flat, table(**ONE)
+        )
+
+
+def test_a_background_that_is_no_field(flat):
+    with pytest.raises(ValueError, match="not a ndarray"):
+        OptimalInterpolation(background_error_std=1.0, length_scale=100.0).assimilate(flat.values, table(**ONE))

@@ -305,3 +305,37 @@ def test_cells_too_wide_for_great_circles():
     with pytest.raises(GridError, match="narrower than 180"):
         grid.area()
     assert abs(float(grid.area(edges="latitude").sum()) / SPHERE - 1) < 1e-12
+
+
+def test_a_mask_goes_by_its_coordinates():
+    ds = field([0, 1, 2], [0, 1])
+    sea = xr.DataArray([[1, 0, 1], [1, 1, 1]], dims=("lat", "lon"), coords={"lat": [1.0, 0.0], "lon": [0.0, 1.0, 2.0]})
+    assert Grid.from_dataset(ds, mask=sea).mask.values.tolist() == [[True, True, True], [True, False, True]]
+    with pytest.raises(GridError, match="lies elsewhere along 'lat'"):
+        Grid.from_dataset(ds, mask=sea.assign_coords(lat=[5.0, 6.0]))
+
+
+def test_bounds_written_in_another_turn():
+    ds = field([0.0, 10, 20], [0, 1], bounds="lon_bnds")
+    ds["lon_bnds"] = (("lon", "bnds"), [[355.0, 5], [5, 15], [15, 25]])
+    ds["lat_bnds"] = (("lat", "bnds"), [[-0.5, 0.5], [0.5, 1.5]])
+    assert Grid.from_dataset(ds).corners["lon_bnds"].values[0].tolist() == [-5.0, 5.0]
+
+
+def test_a_mesh_with_data_at_faces_alone(samples):
+    with xr.open_dataset(samples / "mesh_C4_synthetic_float.nc") as ds:
+        bare = ds.reset_coords()
+        assert Grid.from_dataset(bare).location == "face"
+
+
+@pytest.mark.parametrize("thing", ["file.nc", None, np.zeros((2, 2))])
+def test_what_has_no_grid(thing):
+    with pytest.raises(GridError, match=type(thing).__name__):
+        Grid.from_dataset(thing)
+
+
+def test_the_users_dataset_is_left_as_it_is():
+    ds = field([0, 1, 2], [0, 1])
+    before = dict(ds.encoding)
+    Grid.from_dataset(ds)
+    assert ds.encoding == before

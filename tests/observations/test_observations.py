@@ -127,3 +127,25 @@ def test_positions_on_land_alone_are_refused():
     truth = on_grid(rotated_grid(5, 5), vortex) * np.nan
     with pytest.raises(ObservationError, match="none of the 2 positions"):
         sampling.synthetic(truth, [0.0, 1.0], [0.0, 1.0], error_std=1.0)
+
+
+def test_masked_values_are_missing():
+    with pytest.raises(ObservationError, match="value is missing"):
+        some(value=np.ma.array([1.0, -9999.0], mask=[False, True]))
+    assert some(value=np.ma.array([1.0, 2.0]))["value"].values.tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("time", [[20150115, 20150116], [2457037.5, 2457038.5], ["0001-01-01", "2015-01-01"]])
+def test_times_that_do_not_say_when(time):
+    with pytest.raises(ObservationError, match="time"):
+        some(time=time)
+
+
+def test_times_with_zones_are_universal():
+    obs = some(time=["2015-01-15T08:00:00+08:00", "2015-01-15T00:00:00Z"])
+    assert (obs["time"].values == np.datetime64("2015-01-15")).all()
+
+
+def test_units_of_a_dataarray_are_kept():
+    values = xr.DataArray([1.0, 2.0], dims="n", attrs={"units": "K"})
+    assert some(value=values)["value"].attrs["units"] == "K"

@@ -441,3 +441,160 @@ def test_latitude_edges_need_rectilinear_grids():
 def test_sphere_and_plane():
     with pytest.raises(GridError, match="plane"):
         Regridder(Grid.global_regular(30.0), Grid.regular(x=(0, 1, 1), y=(0, 1, 1)))
+
+
+# ---- any direction a grid may be stored in ----------------------------------------------------------------------------
+
+
+def turned(ds: xr.Dataset) -> dict[str, xr.Dataset]:
+    """The same grid, its last two dimensions reversed, swapped, or both."""
+    y, x = ds["tos"].dims[-2:]
+    return {
+        "y reversed": ds.isel({y: slice(None, None, -1)}),
+        "x reversed": ds.isel({x: slice(None, None, -1)}),
+        "swapped": ds.transpose(..., x, y) if "nvertex" not in ds.dims else ds.transpose(..., x, y, "nvertex"),
+        "all": ds.isel({y: slice(None, None, -1), x: slice(None, None, -1)}).transpose(..., x, y, *_corner_dim(ds)),
+    }
+
+
+def _corner_dim(ds: xr.Dataset) -> list[str]:
+    return [d for d in ("nvertex", "bnds_4") if d in ds.dims]
+
+
+@pytest.fixture(scope="module")
+def orca2(samples) -> xr.Dataset:
+    with xr.open_dataset(samples / "orca2_votemper.nc", decode_times=False) as ds:
+        return ds.rename(votemper="tos")[["tos", "nav_lon_bnds", "nav_lat_bnds"]].load()
+
+
+@pytest.mark.parametrize("how", ["y reversed", "x reversed", "swapped", "all"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_tripolar_grid_may_be_stored_in_any_direction(nemo, orca2, how, method):
+    for plain in (nemo.squeeze(drop=True)[["tos", "bounds_lon", "bounds_lat"]], orca2):
+        expected = Regridder(plain, 3.0, method, min_coverage=0.0)(plain["tos"].astype(np.float64))
+        other = turned(plain)[how]
+        assert Grid.from_dataset(other).topology.halo.sum() == Grid.from_dataset(plain).topology.halo.sum()
+        out = Regridder(other, 3.0, method, min_coverage=0.0)(other["tos"].astype(np.float64))
+        same = out.transpose(*expected.dims).values
+        # Nearest may break a tie the other way; in ORCA2's Mediterranean cells lie on top of each other, and the first is taken.
+        few = {"nearest": 3, "bilinear": 8, "conservative": 0}[method]
+        assert (np.isfinite(same) != np.isfinite(expected.values)).sum() <= few
+        assert (np.nan_to_num(np.abs(same - expected.values)) > 1e-9).sum() <= few
+
+
+def test_a_global_grid_in_two_dimensions_stored_either_way():
+    base = on_grid(Grid.global_regular(5.0), vortex)
+    lon, lat = np.meshgrid(base.lon.values, base.lat.values)
+    flat = xr.DataArray(
+        base.values, dims=("j", "i"), coords={"lon": (("j", "i"), lon), "lat": (("j", "i"), lat)}, name="f"
+    )
+    for field in (flat, flat.transpose("i", "j"), flat.isel(j=slice(None, None, -1))):
+        assert Grid.from_dataset(field).periodic
+        for method in METHODS:
+            out = regrid(field, 2.0, method)
+            assert np.isfinite(out.values).all()
+        covered = Regridder(field, 3.0, "conservative").coverage(field)
+        assert float(covered.min()) > 1 - 1e-9
+
+
+def test_rows_at_the_poles_in_two_dimensions():
+    lon, lat = np.meshgrid(np.arange(0.0, 360, 5), np.linspace(-90, 90, 37))
+    field = xr.DataArray(vortex(np.radians(lon), np.radians(lat)), dims=("j", "i"),
+                         coords={"lon": (("j", "i"), lon), "lat": (("j", "i"), lat)})  # fmt: skip
+    assert Grid.from_dataset(field).report()["bow_ties"] == 0
+    assert np.isfinite(regrid(field, 3.0, "conservative").values).all()
+
+
+def test_a_cyclic_column():
+    base = on_grid(Grid.global_regular(10.0), vortex)
+    lon = np.append(base.lon.values, base.lon.values[0] + 360)
+    values = np.concatenate([base.values, base.values[:, :1]], axis=1)
+    one = xr.DataArray(values, dims=("lat", "lon"), coords={"lat": base.lat.values, "lon": lon})
+    with pytest.raises(GridError, match=r"'lon'.*cyclic.*isel"):
+        Grid.from_dataset(one)
+    lons, lats = np.meshgrid(lon, base.lat.values)
+    two = xr.DataArray(values, dims=("j", "i"), coords={"lon": (("j", "i"), lons), "lat": (("j", "i"), lats)})
+    np.testing.assert_allclose(
+        Regridder(two, 4.0, "conservative")(two).values, regrid(base, 4.0, "conservative").values, rtol=3e-2
+    )
+    assert np.isfinite(regrid(two, 4.0).values).all()
+
+
+def test_longitudes_that_stretch():
+    widths = np.concatenate([np.geomspace(0.5, 8, 60), np.geomspace(8, 0.5, 60)])
+    edges = np.concatenate([[0], np.cumsum(widths)]) * 360 / widths.sum()
+    lon = (edges[1:] + edges[:-1]) / 2
+    field = xr.DataArray(np.ones((18, 120)), dims=("lat", "lon"), coords={"lat": np.arange(-85.0, 90, 10), "lon": lon})
+    assert Grid.from_dataset(field).periodic
+    assert np.isfinite(regrid(field, 2.0).values).all()
+
+
+# ---- what reviewers found ---------------------------------------------------------------------------------------------
+
+
+def test_full_and_half_coverage_do_not_depend_on_rounding():
+    field = on_grid(Grid.global_regular(5.0), smooth)
+    for method in METHODS:
+        assert np.isfinite(regrid(field, 3.0, method, min_coverage=1.0).values).all()
+    half = regrid(field.where(field.lon > 5), 10.0, "conservative")
+    assert np.isfinite(half.values[:, 0]).all()
+
+
+def test_nothing_is_nearest_outside_the_source():
+    field = on_grid(Grid.regular(lon=(100, 140, 5), lat=(-20, 20, 5)), smooth)
+    out = regrid(field, 5.0, "nearest")
+    assert int(out.notnull().sum()) == field.size
+    with pytest.raises(GridError, match="covers nothing"):
+        regrid(field, Grid.regular(lon=(0, 10, 5), lat=(0, 10, 5)), "nearest")
+
+
+def test_corners_a_hair_apart_are_one():
+    field = on_grid(Grid.global_regular(5.0), smooth)
+    for hair in (0.0, 1e-14, -1e-14):
+        ds = xr.Dataset(
+            coords={
+                "lon": (("y", "x"), [[15.0]]), "lat": (("y", "x"), [[54.0]]),
+                "lon_bnds": (("y", "x", "v"), [[[10.0, 20.0, 15 + hair, 15.0]]]),
+                "lat_bnds": (("y", "x", "v"), [[[50.0, 50.0, 60 + hair, 60.0]]]),
+            }
+        )  # fmt: skip
+        assert float(Regridder(field, ds, "conservative").coverage(field).squeeze()) == pytest.approx(1.0, abs=1e-9)
+
+
+def test_the_same_places_in_another_range_of_longitudes_and_in_other_units():
+    field = on_grid(Grid.global_regular(10.0), smooth)
+    regridder = Regridder(field, 20.0)
+    west = field.assign_coords(lon=xr.where(field.lon > 180, field.lon - 360, field.lon))
+    np.testing.assert_array_equal(regridder(west).values, regridder(field).values)
+    whole = field.assign_coords(lon=np.arange(36) * 10, lat=np.arange(18) * 10 - 85)
+    with pytest.raises(ValueError, match="lies elsewhere"):
+        Regridder(whole, 20.0)(whole.isel(lat=slice(None, None, -1)))
+    radians = field.assign_coords(
+        lon=("lon", np.radians(field.lon.values), {"units": "radians", "standard_name": "longitude"}),
+        lat=("lat", np.radians(field.lat.values), {"units": "radians", "standard_name": "latitude"}),
+    )
+    np.testing.assert_allclose(regrid(radians, 20.0).values, regridder(field).values)
+
+
+def test_variables_that_only_sound_like_corners_are_regridded():
+    ds = on_grid(Grid.global_regular(30.0), smooth).to_dataset(name="f")
+    ds["vertical_velocity"] = ds["f"].expand_dims(depth=4)
+    assert "vertical_velocity" in regrid(ds, 20.0)
+
+
+def test_coordinates_among_the_data_are_not_data(nemo):
+    ds = nemo.reset_coords(["nav_lon", "nav_lat"])
+    assert "nav_lon" not in regrid(ds, 10.0, "conservative")
+
+
+@pytest.mark.parametrize("thing", [np.ones((18, 36)), "file.nc", None])
+def test_what_is_no_field(thing):
+    with pytest.raises(ValueError, match=type(thing).__name__):
+        regrid(thing, 10.0)
+    with pytest.raises(ValueError, match=type(thing).__name__):
+        Regridder(Grid.global_regular(10.0), 20.0)(thing)
+
+
+def test_min_coverage_is_a_number():
+    with pytest.raises(ValueError, match="min_coverage='half'"):
+        Regridder(Grid.global_regular(30.0), 20.0, min_coverage="half")
