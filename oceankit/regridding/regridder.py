@@ -252,6 +252,12 @@ class Regridder:
                 f"{name} has dimensions {dict(data.sizes)}, but this regridder was made for a source with "
                 f"{dict(zip(source.dims, source.shape, strict=True))}; make a Regridder for this field's own grid"
             )
+        packed = [a for a in ("scale_factor", "add_offset", "_FillValue") if a in data.attrs]
+        if packed:
+            raise ValueError(
+                f"{name} was opened without decoding, its attributes say {packed[0]}={data.attrs[packed[0]]!r}; "
+                "open it with mask_and_scale, or pass the dataset through xarray.decode_cf"
+            )
         for mine, kind in ((source.lon, "longitude"), (source.lat, "latitude")):
             theirs = data.coords.get(mine.name) if mine.name is not None else None
             if theirs is None or theirs.dims != mine.dims or theirs.dtype.kind not in "fiu":

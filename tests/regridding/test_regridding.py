@@ -595,6 +595,12 @@ def test_what_is_no_field(thing):
         Regridder(Grid.global_regular(10.0), 20.0)(thing)
 
 
+def test_packed_values_are_not_data():
+    packed = on_grid(Grid.global_regular(30.0), smooth).astype(np.int16).assign_attrs(scale_factor=0.01)
+    with pytest.raises(ValueError, match=r"without decoding.*scale_factor=0.01"):
+        regrid(packed, 20.0)
+
+
 def test_min_coverage_is_a_number():
     with pytest.raises(ValueError, match="min_coverage='half'"):
         Regridder(Grid.global_regular(30.0), 20.0, min_coverage="half")
