@@ -175,7 +175,8 @@ class Regridder:
     def coverage(self, data: xr.DataArray) -> xr.DataArray:
         """Share of each target cell that valid values of ``data`` cover (0 to 1): what ``min_coverage`` is held against.
 
-        With conservative weights ``(regridded * coverage * target.area()).sum()`` is the integral of the source.
+        With conservative weights and ``min_coverage=0``, ``(regridded * coverage * target.area()).sum()`` is the integral
+        of the source.
         """
         valid = as_field(data).notnull().astype(np.float64)
         return (
