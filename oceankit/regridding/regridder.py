@@ -260,7 +260,8 @@ class Regridder:
                 "open it with mask_and_scale, or pass the dataset through xarray.decode_cf"
             )
         for mine, kind in ((source.lon, "longitude"), (source.lat, "latitude")):
-            theirs = data.coords.get(mine.name) if mine.name is not None else None
+            # Not .get: for a dimension without a coordinate it makes one up.
+            theirs = data.coords[mine.name] if mine.name in data.coords else None
             if theirs is None or theirs.dims != mine.dims or theirs.dtype.kind not in "fiu":
                 continue
             values = theirs.values if source.planar else in_degrees(theirs, kind)  # type: ignore[arg-type]

@@ -595,6 +595,12 @@ def test_what_is_no_field(thing):
         Regridder(Grid.global_regular(10.0), 20.0)(thing)
 
 
+def test_a_field_without_coordinates_is_taken_as_it_is():
+    field = on_grid(Grid.global_regular(0.5), smooth)
+    bare = xr.DataArray(field.values, dims=field.dims)
+    np.testing.assert_array_equal(Regridder(field, 10.0)(bare).values, regrid(field, 10.0).values)
+
+
 def test_packed_values_are_not_data():
     packed = on_grid(Grid.global_regular(30.0), smooth).astype(np.int16).assign_attrs(scale_factor=0.01)
     with pytest.raises(ValueError, match=r"without decoding.*scale_factor=0.01"):
