@@ -147,6 +147,11 @@ def horizontal(
     if missing:
         raise CoordinateError(f"{describe(obj)} has no {' and no '.join(missing)}; {_remedy(obj, missing[0])}")
     pairs = [(a, b) for a in lons for b in lats if _belong(obj[a], obj[b])]
+    if not pairs and all(obj[n].ndim == 0 for n in (*lons, *lats)):
+        raise CoordinateError(
+            f"{describe(obj)} has a single position, {_listing(lons)} and {_listing(lats)}: one station is no grid; use "
+            "Grid.points, or oceankit.observations"
+        )
     if not pairs:
         raise CoordinateError(
             f"{describe(obj)}: no longitude of {_listing(lons)} shares its dimensions with a latitude of "

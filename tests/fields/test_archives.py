@@ -10,7 +10,7 @@ from oceankit.fields import Grid
 
 # What each file holds, said by a person who looked at it; a file not listed must be a grid of some kind.
 NO_GRID = {
-    "2901746_meta.nc": "shares its dimensions",
+    "2901746_meta.nc": "one station",
     "mhwflux_nwatlantic_6regions_daily_1993_2018.nc": "no longitude",
     "ndbc_waves_hourly_1996_2005.nc": "no longitude",
     "tide_gauges_australia_hourly_2012_2014.nc": "no longitude",
@@ -18,7 +18,7 @@ NO_GRID = {
     "glorys_epu.nc": "no longitude",
     "NMME_Reyn_SmithOIv2_Nino34_sst.nc": "no longitude",
     "BO_TS_MO_FINO2.nc": "repeats",
-    "N01_neracoos_daily_2004_2014.nc": "share",
+    "N01_neracoos_daily_2004_2014.nc": "one station",
     "papa_hourly_2010_2015.nc": "no longitude",
     "ocean_his_0001.nc": "units are 'meters'",
     "netCDF_trajectory_tsg_with_instrument.nc": "moving platforms",
