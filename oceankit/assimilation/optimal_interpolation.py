@@ -21,7 +21,7 @@ from oceankit.numerics.sphere import EARTH_RADIUS, unit_vectors
 from oceankit.observations.operators import Interp, elapsed, place_of
 from oceankit.observations.table import ObservationError, validate
 
-__all__ = ["OptimalInterpolation"]
+__all__ = ["OptimalInterpolation", "same_units"]
 
 USED, OUTSIDE, FLAGGED = 0, 1, 2
 _STATUS: dict[str, Any] = {
@@ -160,7 +160,7 @@ class OptimalInterpolation:
         return analysis, xr.merge(parts, compat="override")
 
     def _one(self, background: xr.DataArray, grid: Grid, obs: xr.Dataset, hx: Any) -> tuple[xr.DataArray, xr.Dataset]:
-        _same_units(background, obs)
+        same_units(background, obs)
         setting = self._setting(background, grid, obs)
         modelled = _modelled(background, grid, obs, hx)
         std_field, std_obs = self._background_std(background, grid, obs)
@@ -434,7 +434,8 @@ def _modelled(background: xr.DataArray, grid: Grid, obs: xr.Dataset, hx: Any) ->
     return values
 
 
-def _same_units(background: xr.DataArray, obs: xr.Dataset) -> None:
+def same_units(background: xr.DataArray, obs: xr.Dataset) -> None:
+    """Refuse observations in other units than the background's, where both say theirs."""
     theirs, ours = obs["value"].attrs.get("units"), background.attrs.get("units")
     if theirs is not None and ours is not None and _unit(theirs) != _unit(ours):
         raise ObservationError(

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from oceankit.assimilation.optimal_interpolation import same_units
 from oceankit.cli._nodes import did_you_mean
 from oceankit.fields import open_fields
 from oceankit.observations import ObservationError, operators, sampling, table, validate
@@ -31,8 +32,8 @@ class Experiment:
     """The scores, once there is an analysis."""
 
 
-def observed(paths: Sequence[str], units: str | None) -> xr.Dataset:
-    """The user's tables, joined.
+def observed(paths: Sequence[str], units: str | None, field: xr.DataArray) -> xr.Dataset:
+    """The user's tables, joined, in the units of ``field``.
 
     Raises
     ------
@@ -56,6 +57,13 @@ def observed(paths: Sequence[str], units: str | None) -> xr.Dataset:
             raise ObservationError(f"units are {units!r} in the run file, but {stated!r} in the table; leave them out")
         for name in ("value", "error_std"):
             obs[name].attrs["units"] = units
+    theirs = field.attrs.get("units")
+    if theirs is not None and "units" not in obs["value"].attrs:
+        raise ObservationError(
+            f"the observations do not say their units, and {field.name!r} is in {theirs!r}; "
+            f"write 'units: {theirs}' beside 'paths' if they are in that"
+        )
+    same_units(field, obs)
     return validate(obs)
 
 
@@ -68,7 +76,7 @@ def _csv(path: str) -> xr.Dataset:
             raise ObservationError(f"the header has no column {name!r}; {hint}")
     columns: dict[str, Any] = {name: frame[name].to_numpy() for name in _COLUMNS if name in frame}
     if "time" in columns:
-        times = pd.to_datetime(frame["time"], utc=True, errors="coerce")
+        times = pd.to_datetime(frame["time"].astype(str), utc=True, errors="coerce", format="ISO8601")
         if times.isna().any():
             row = int(times.isna().to_numpy().argmax())
             raise ObservationError(

@@ -72,7 +72,7 @@ def _against_truth(
     look = {"vmin": -limit, "vmax": limit, "cmap": spec["cmap"] or "balance"}
     return [
         _Panel(before, f"Before: background {MINUS} truth", look),
-        _Panel(fields["increments"], _counted(corrected), look, corrected.observations),
+        _Panel(fields["increments"], _counted(corrected), look, _used(corrected)),
         _Panel(after, f"After: analysis {MINUS} truth", look),
     ]
 
@@ -85,9 +85,15 @@ def _before_and_after(fields: dict[str, xr.DataArray], corrected: Corrected, spe
     look = {"vmin": low, "vmax": high, "cmap": spec["cmap"]}
     return [
         _Panel(fields["background"], "Background", look),
-        _Panel(fields["increments"], _counted(corrected), {}, corrected.observations),
+        _Panel(fields["increments"], _counted(corrected), {}, _used(corrected)),
         _Panel(fields["field"], "Analysis", look),
     ]
+
+
+def _used(corrected: Corrected) -> xr.Dataset:
+    """The observations that took part; flagged ones and those outside are not drawn."""
+    obs = corrected.observations
+    return obs.isel(obs=obs["status"].values == 0)
 
 
 def _counted(corrected: Corrected) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from oceankit.cli import experiment
 from oceankit.cli._nodes import Place
@@ -183,7 +184,7 @@ class _Step:
         if observations is None or not self._clean(*keys):
             return
         if observations["synthetic"] is None:
-            self._tables((*keys, "paths"), observations)
+            self._tables((*keys, "paths"), observations, data)
         else:
             self._synthetic((*keys, "synthetic"), observations["synthetic"], data)
 
@@ -205,11 +206,12 @@ class _Step:
         if theirs != ours:
             self._wrong(keys, f"is in {theirs!r} and the input in {ours!r}; convert one of them")
 
-    def _tables(self, keys: Place, spec: dict[str, Any]) -> None:
+    def _tables(self, keys: Place, spec: dict[str, Any], data: Input | None) -> None:
         missing = [self._missing((*keys, n), path) for n, path in enumerate(spec["paths"])]
         if not any(missing):
             names = [name for path in spec["paths"] for name in found(path, self.run.folder)]
-            self._try(keys, lambda: experiment.observed(names, spec["units"]))
+            field = xr.DataArray(0.0) if data is None else data.field
+            self._try(keys, lambda: experiment.observed(names, spec["units"], field))
 
     def _anomalies(self, data: Input | None) -> None:
         spec = self.step["anomalies"]

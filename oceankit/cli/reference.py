@@ -20,7 +20,7 @@ steps:
     assimilate:
       background_error_std: 0.8      # degC, of the model
       length_scale: 60               # km
-      observations: {paths: buoys.csv}
+      observations: {paths: buoys.csv, units: degC}
     product: sst.nc
     figure: {kind: assimilation, file: sst.png}
     bulletin: sst.html

@@ -151,7 +151,7 @@ def assimilate(work: Work) -> str:
     else:
         paths = [name for path in spec["observations"]["paths"] for name in found(path, work.folder)]
         work.sources += paths
-        observations = experiments.observed(paths, spec["observations"]["units"])
+        observations = experiments.observed(paths, spec["observations"]["units"], background)
     analysis, diagnostics = interpolation(spec).assimilate(background, observations)
     error_std = _error_std(diagnostics["analysis_error_variance"], background)
     columns = {n: ("obs", diagnostics[n].values, diagnostics[n].attrs) for n in ("innovation", "residual", "status")}

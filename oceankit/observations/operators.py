@@ -16,6 +16,9 @@ __all__ = ["Interp", "elapsed", "place_of"]
 class Interp:
     """The field at the observations: in the horizontal by ``method``, linear in depth and time.
 
+    Half a step beyond the first and last depth or time the end value holds; farther out the observation is outside.
+    A field of one time is taken for observations of any time.
+
     Parameters
     ----------
     method
@@ -147,7 +150,8 @@ def _along_axis(
         raise ObservationError(f"{axis.name!r} of the field holds a value twice ({twice:g}); drop one of them")
     upper = np.clip(np.searchsorted(places, at, side="right"), 1, places.size - 1)
     share = (at - places[upper - 1]) / (places[upper] - places[upper - 1])
-    share = np.where((share < 0) | (share > 1), np.nan, share)
+    # A daily mean or a layer reaches half a step beyond the last one; farther out is outside.
+    share = np.where((share < -0.5) | (share > 1.5), np.nan, np.clip(share, 0.0, 1.0))
     low = there.isel({dim: xr.DataArray(order[upper - 1], dims="obs")}).drop_vars([axis.name], errors="ignore")
     high = there.isel({dim: xr.DataArray(order[upper], dims="obs")}).drop_vars([axis.name], errors="ignore")
     weight = xr.DataArray(share, dims="obs")

@@ -117,6 +117,8 @@ def date_text(value: Any) -> str:
         if np.isnat(value):
             return "no date"
         value = value.astype("datetime64[us]").item()
+    if not hasattr(value, "day"):
+        return f"{value:g}"  # a time that was not decoded
     day = f"{value.day} {_MONTHS[value.month - 1]} {value.year}"
     return f"{day} {value.hour:02d}:{value.minute:02d} UTC" if value.hour or value.minute else day
 

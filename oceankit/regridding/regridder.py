@@ -261,7 +261,7 @@ class Regridder:
             )
         for mine, kind in ((source.lon, "longitude"), (source.lat, "latitude")):
             # Not .get: for a dimension without a coordinate it makes one up.
-            theirs = data.coords[mine.name] if mine.name in data.coords else None
+            theirs = data.coords[mine.name] if mine.name in data.coords else None  # noqa: SIM401
             if theirs is None or theirs.dims != mine.dims or theirs.dtype.kind not in "fiu":
                 continue
             values = theirs.values if source.planar else in_degrees(theirs, kind)  # type: ignore[arg-type]

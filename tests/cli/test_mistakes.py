@@ -104,7 +104,7 @@ STAGES = [
     ("regrid: {to: {}}", "regrid.to: has none of them; give 'step', or 'lon' and 'lat', or 'like'"),
     ("regrid: {to: {step: 1, like: sst.nc}}", "regrid.to: has 'step' and 'like'; give"),
     ("regrid: {to: {lon: [0, 10, 1]}}", "regrid.to: has 'lon'; give"),
-    ("regrid: {to: {lon: [0, 10], lat: [0, 10, 1]}}", "regrid.to.lon: has 2 items, but must be a list of 3 a number"),
+    ("regrid: {to: {lon: [0, 10], lat: [0, 10, 1]}}", "regrid.to.lon: has 2 items, but must be a list of 3 numbers"),
     ("regrid: {to: {like: gone.nc}}", "regrid.to.like: there is no file 'gone.nc'"),
     ("regrid: {to: {step: one}}", "regrid.to.step: is 'one', but must be a number above 0"),
     ("regrid: {to: {step: 10}, edges: latitude, min_coverage: '0.5'}", "regrid.min_coverage: is '0.5', but must be"),

@@ -224,7 +224,7 @@ def test_a_stage_that_fails_is_named_and_leaves_the_earlier_outputs(oceankit: Ca
         + """\
   - name: mine
     input: {paths: sst.nc, variable: sst, select: {time: 2003-01}}
-    assimilate: {background_error_std: 1, length_scale: 300, observations: {paths: obs.csv}}
+    assimilate: {background_error_std: 1, length_scale: 300, observations: {paths: obs.csv, units: degC}}
     product: mine.nc
     bulletin: mine.html
 """
@@ -240,6 +240,36 @@ def test_a_stage_that_fails_is_named_and_leaves_the_earlier_outputs(oceankit: Ca
     assert not scraps(folder)
     debug = oceankit(text, "--output", str(folder), "--debug")
     assert type(debug.exception).__name__ == "ObservationError"
+
+
+def test_observations_must_be_in_the_units_of_the_field(oceankit: Call, folder: Path):
+    """Degrees Celsius taken for kelvin would make a sea of 48 K, and nobody would be told."""
+    (folder / "obs.csv").write_text("value,error_std,lon,lat\n3,1,5,5\n")
+    text = (
+        HEAD
+        + """\
+  - name: mine
+    input: {paths: sst.nc, variable: sst, select: {time: 2003-01}}
+    assimilate: {background_error_std: 1, length_scale: 300, observations: {paths: obs.csvUNITS}}
+"""
+    )
+    for units, said in (("", "do not say their units"), (", units: K", "convert one of them")):
+        result = oceankit(text.replace("UNITS", units), "--check")
+        assert result.exit_code == 1
+        assert said in result.output
+
+
+def test_dates_in_a_table_are_iso(folder: Path):
+    from oceankit.cli.experiment import observed
+
+    nowhere = xr.DataArray(0.0)
+    (folder / "mixed.csv").write_text(
+        "value,error_std,lon,lat,time\n1,1,5,5,2017-06-05T10:00\n2,1,5,5,2017-06-06T18:00:00Z\n3,1,5,5,2017-06-07\n"
+    )
+    assert observed([str(folder / "mixed.csv")], None, nowhere).sizes["obs"] == 3
+    (folder / "american.csv").write_text("value,error_std,lon,lat,time\n1,1,5,5,05/06/2017\n")
+    with pytest.raises(ValueError, match=r"'05/06/2017' in row 1 is no date"):
+        observed([str(folder / "american.csv")], None, nowhere)
 
 
 def test_a_write_that_fails_leaves_no_part(oceankit: Call, folder: Path, monkeypatch: pytest.MonkeyPatch):

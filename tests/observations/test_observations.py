@@ -72,7 +72,7 @@ def test_interp_in_space_depth_and_time():
     ).rename("t")  # fmt: skip
     obs = table(
         value=[0.0, 0.0, 0.0, 0.0], error_std=1.0, lon=[100.5, 105.0, 103.25, 101.0], lat=[0.5, 4.0, 2.0, 1.0],
-        depth=[5.0, 30.0, 0.0, 31.0], time=["2015-01-02", "2015-01-04", "2015-01-03T12:00", "2015-01-01"],
+        depth=[5.0, 30.0, 0.0, 41.0], time=["2015-01-02", "2015-01-04", "2015-01-03T12:00", "2015-01-01"],
     )  # fmt: skip
     out = operators.Interp()(field, obs)
     np.testing.assert_allclose(out.values[:3], [100.5 + 5 + 500 + 1000, 105 + 40 + 3000 + 3000, 103.25 + 20 + 2500])
@@ -149,3 +149,17 @@ def test_times_with_zones_are_universal():
 def test_units_of_a_dataarray_are_kept():
     values = xr.DataArray([1.0, 2.0], dims="n", attrs={"units": "K"})
     assert some(value=values)["value"].attrs["units"] == "K"
+
+
+def test_half_a_step_beyond_the_ends_is_inside():
+    """A daily mean stands for its day: 18:00 belongs to a field of noon."""
+    time = np.array(["2017-06-05T12", "2017-06-06T12"], "datetime64[ns]")
+    coords = {"time": time, "lat": [0.0, 1.0], "lon": [10.0, 11.0]}
+    field = xr.DataArray(
+        np.stack([np.full((2, 2), 1.0), np.full((2, 2), 3.0)]), dims=("time", "lat", "lon"), coords=coords
+    )
+    times = ["2017-06-05T02:00", "2017-06-06T00:00", "2017-06-06T18:00", "2017-06-08"]
+    obs = table(value=np.zeros(4), error_std=1.0, lon=[10.5] * 4, lat=[0.5] * 4, time=times)
+    out = operators.Interp()(field, obs).values
+    assert out[:3].tolist() == [1.0, 2.0, 3.0]
+    assert np.isnan(out[3])
