@@ -115,7 +115,7 @@ def _four_maps(work: Work, corrected: Corrected, spec: dict[str, Any], panels: l
     box = axes.get_window_extent()
     shape = box.height / box.width
     wide = shape < 0.77  # then the colour bars lie under the maps
-    beside, under = (0.0, 1.02) if wide else (0.62, 0.55)  # inches for bars, ticks and the next title
+    beside, under = (0.0, 1.02) if wide else (0.78, 0.55)  # inches for bars, ticks and the next title
     width = (WIDTH - 2 * (_LABELS + beside) - 0.1) / 2
     width = min(width, _TALLEST / shape)
     height = width * shape
@@ -150,7 +150,8 @@ def _small(axes: Any, title: str) -> None:
         axes.get_legend().remove()  # the title counts the observations
     for dots in axes.collections:
         if dots.get_gid() == "observations":
-            dots.set_sizes([1.0])
+            # A handful of buoys must be seen, thousands along tracks must not hide the map.
+            dots.set_sizes([float(min(max(300.0 / max(len(dots.get_offsets()), 1), 1.0), 12.0))])
             dots.set_linewidths([0.0])
     for text in list(axes.texts):
         text.set_fontsize(6.5)
