@@ -64,12 +64,12 @@ def test_no_absolute_paths(path):
     assert found == []
 
 
-@pytest.mark.parametrize("text", ["'/home/me/x.nc'", "(/root/.cache)", "/tmp/a", r"C:\data", "file:///work"])
+@pytest.mark.parametrize("text", ["'/home/me/x.nc'", "(/root/.cache)", "/tmp/a", r"C:\data", "file:///a"])
 def test_paths_are_told(text):
     assert ABSOLUTE.search(text)
 
 
-@pytest.mark.parametrize("text", ["https://host/work/a", "degC/km", "oceankit/work/x.py", "and/or"])
+@pytest.mark.parametrize("text", ["https://host/home/a", "degC/km", "oceankit/tmp/x.py", "and/or"])
 def test_other_slashes_are_none(text):
     assert not ABSOLUTE.search(text)
 
