@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import scipy.linalg
 import xarray as xr
 
-from oceankit.assimilation import _oi_kernels as kernels
+from oceankit.assimilation._oi_solver import Setting, System, analyse, local, solve_all
 from oceankit.fields import blocks
 from oceankit.fields.checks import aligned
 from oceankit.fields.grid import Grid
 from oceankit.numerics import covariance as covariances
 from oceankit.numerics import neighbours, threads
-from oceankit.numerics.neighbours import Tree
-from oceankit.numerics.sphere import EARTH_RADIUS, unit_vectors
+from oceankit.numerics.sphere import EARTH_RADIUS
+from oceankit.observations.matching import by_variable, same_units
 from oceankit.observations.operators import Interp, elapsed, place_of
 from oceankit.observations.table import ObservationError, validate
 
-__all__ = ["OptimalInterpolation", "same_units"]
+__all__ = ["OptimalInterpolation"]
 
 USED, OUTSIDE, FLAGGED = 0, 1, 2
 _STATUS: dict[str, Any] = {
@@ -29,8 +28,6 @@ _STATUS: dict[str, Any] = {
     "flag_meanings": "used outside_the_background rejected_by_quality_flag",
     "long_name": "what became of the observation",
 }
-# Beyond this the dense factorisation of all observations at once would need more than 3 GB.
-_MOST_AT_ONCE = 20_000
 
 
 class OptimalInterpolation:
@@ -140,7 +137,7 @@ class OptimalInterpolation:
         """
         obs = validate(observations)
         if isinstance(background, xr.DataArray):
-            (obs,) = _by_variable({background.name: background}, obs).values()
+            (obs,) = by_variable({background.name: background}, obs).values()
             return self._one(background, Grid.from_dataset(background), obs, hx)
         if not isinstance(background, xr.Dataset):
             raise ValueError(f"the background is a DataArray or Dataset, not a {type(background).__name__}")
@@ -152,7 +149,7 @@ class OptimalInterpolation:
         }
         fields = {n: v for n, v in on_grid.items() if n not in grid.described_by}
         analysis, parts = background.copy(), []
-        for name, mine in _by_variable(fields, obs).items():
+        for name, mine in by_variable(fields, obs).items():
             field, found = self._one(background[name], grid, mine, hx)
             analysis[name] = field
             names = {v: f"{v}_{name}" for v in found.variables if v not in background.coords and v != "obs"}
@@ -177,7 +174,7 @@ class OptimalInterpolation:
         mine = obs.isel(obs=np.flatnonzero(used))
         system = self._system(setting, mine, innovation[used], std_obs[used])
         increments, variance = blocks.pointwise(
-            _analyse,
+            analyse,
             background,
             [*setting.positions, std_field],
             2,
@@ -197,7 +194,7 @@ class OptimalInterpolation:
 
     # ---- the problem ----------------------------------------------------------------------------------------------
 
-    def _setting(self, background: xr.DataArray, grid: Grid, obs: xr.Dataset) -> _Setting:
+    def _setting(self, background: xr.DataArray, grid: Grid, obs: xr.Dataset) -> Setting:
         """Scales, and the positions of the background's values that matter."""
         if grid.planar == ("lon" in obs.variables):
             raise ObservationError("the background and the observations must both have lon and lat, or both x and y")
@@ -237,7 +234,7 @@ class OptimalInterpolation:
             )
         radius = 0.0 if grid.planar else EARTH_RADIUS / 1e3 / self.length_scale
         scales = {"depth": self.depth_scale, "time": self.time_scale}
-        return _Setting(
+        return Setting(
             positions, tuple(names), tuple(float(scales[n] or 1.0) for n in names), radius, self.length_scale,
             covariances.FUNCTIONS[self.covariance], self.n_nearest,
         )  # fmt: skip
@@ -277,141 +274,20 @@ class OptimalInterpolation:
             raise ValueError(f"background_error_std={number:g}; a standard deviation is above zero")
         return xr.DataArray(number), np.full(obs.sizes["obs"], number)
 
-    def _system(self, setting: _Setting, obs: xr.Dataset, innovation: np.ndarray, std: np.ndarray) -> _System:
+    def _system(self, setting: Setting, obs: xr.Dataset, innovation: np.ndarray, std: np.ndarray) -> System:
         horizontal = [obs["lon"], obs["lat"]] if "lon" in obs.variables else [obs["x"], obs["y"]]
         rest = [obs["depth"].values if n == "depth" else elapsed(obs["time"].values) for n in setting.extra]
         at = setting.scaled(*(h.values for h in horizontal), *rest)
         variance = obs["error_std"].values ** 2
         if setting.n_nearest is None:
-            return _solve_all(setting, at, innovation, std, variance)
-        system = _System(at, std, innovation, variance, neighbours.build(at), None, None, np.empty(0), np.nan)
+            return solve_all(setting, at, innovation, std, variance)
+        system = System(at, std, innovation, variance, neighbours.build(at), None, None, np.empty(0), np.nan)
         everywhere = np.ones(at.shape[0], bool)
 
         def work(start: int, stop: int) -> np.ndarray:
-            return _local(setting, system, everywhere[start:stop], at[start:stop], std[start:stop])[:, 0]
+            return local(setting, system, everywhere[start:stop], at[start:stop], std[start:stop])[:, 0]
 
         return system._replace(at_observations=np.concatenate(threads.over_blocks(work, at.shape[0], block=512)))
-
-
-class _Setting(NamedTuple):
-    """What does not depend on the observations."""
-
-    positions: list[xr.DataArray]
-    extra: tuple[str, ...]
-    extra_scales: tuple[float, ...]
-    radius: float
-    length: float
-    function: int
-    n_nearest: int | None
-
-    def bare(self) -> _Setting:
-        """Without the positions, which reach each task by themselves."""
-        return self._replace(positions=[])
-
-    def scaled(self, a: np.ndarray, b: np.ndarray, *rest: np.ndarray) -> np.ndarray:
-        """Positions as rows of scaled coordinates (see the kernels)."""
-        if self.radius > 0:
-            columns = list((unit_vectors(a, b) * self.radius).T)
-        else:
-            columns = [a / self.length, b / self.length]
-        columns += [r / scale for r, scale in zip(rest, self.extra_scales, strict=True)]
-        return np.ascontiguousarray(np.stack(columns, axis=-1), np.float64)
-
-    @property
-    def n_horizontal(self) -> int:
-        return 3 if self.radius > 0 else 2
-
-
-class _System(NamedTuple):
-    """The observations' side of the problem, solved as far as it can be once."""
-
-    at: np.ndarray
-    std: np.ndarray
-    innovation: np.ndarray
-    error_variance: np.ndarray
-    tree: Tree | None
-    factor: np.ndarray | None
-    weights: np.ndarray | None
-    at_observations: np.ndarray
-    """The increment at each observation."""
-    chi2: float
-
-
-def _solve_all(
-    setting: _Setting, at: np.ndarray, innovation: np.ndarray, std: np.ndarray, variance: np.ndarray
-) -> _System:
-    n = at.shape[0]
-    if n > _MOST_AT_ONCE:
-        raise ValueError(
-            f"{n} observations at once need a matrix of {8e-9 * n * n:.0f} GB; give n_nearest= (50 is usual), "
-            "or thin the observations"
-        )
-    matrix = np.empty((n, n))
-
-    def fill(start: int, stop: int) -> None:
-        kernels.correlation_matrix(
-            at[start:stop], at, setting.n_horizontal, setting.radius, setting.function, matrix[start:stop]
-        )
-
-    threads.over_blocks(fill, n, block=256)
-    matrix *= std[:, None] * std[None, :]
-    matrix[np.diag_indices(n)] += variance
-    try:
-        factor = scipy.linalg.cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
-    except scipy.linalg.LinAlgError as error:
-        raise ValueError(
-            f"the covariance of the {n} observations is not positive definite ({error}); a shorter length_scale, larger "
-            "observation errors or covariance='matern' will make it so"
-        ) from error
-    half = scipy.linalg.solve_triangular(factor, innovation, lower=True, check_finite=False)
-    weights = scipy.linalg.solve_triangular(factor, half, lower=True, trans="T", check_finite=False)
-    # The increment at the observations, S w, is d - R w: no second matrix is needed.
-    there = innovation - variance * weights
-    return _System(at, std, innovation, variance, None, factor, weights, there, float(half @ half) / n)
-
-
-def _analyse(values: np.ndarray, *arguments: np.ndarray, setting: _Setting, system: _System) -> np.ndarray:
-    """Increment and analysis-error variance at points; missing where the background is."""
-    *positions, std = arguments
-    wanted = np.isfinite(values)
-    if not np.isfinite(std[wanted]).all():
-        raise ValueError(
-            f"background_error_std is missing at {int((~np.isfinite(std[wanted])).sum())} valid cells of the background; "
-            "fill it there"
-        )
-    at = setting.scaled(*positions)
-    std = np.ascontiguousarray(std, np.float64)
-    if setting.n_nearest is not None:
-        return _local(setting, system, wanted, at, std)
-    out = np.full((values.size, 2), np.nan)
-    places = np.flatnonzero(wanted)
-    at, std = at[places], std[places]
-    assert system.weights is not None
-    assert system.factor is not None
-    near = np.empty((at.shape[0], system.at.shape[0]))
-    kernels.correlation_matrix(at, system.at, setting.n_horizontal, setting.radius, setting.function, near)
-    near *= system.std
-    out[places, 0] = std * (near @ system.weights)
-    half = scipy.linalg.solve_triangular(system.factor, near.T, lower=True, overwrite_b=True, check_finite=False)
-    out[places, 1] = std**2 * (1.0 - np.einsum("ij,ij->j", half, half))
-    return out
-
-
-def _local(setting: _Setting, system: _System, wanted: np.ndarray, at: np.ndarray, std: np.ndarray) -> np.ndarray:
-    out = np.empty((at.shape[0], 2))
-    assert setting.n_nearest is not None
-    assert system.tree is not None
-    k = min(setting.n_nearest, system.at.shape[0])
-    failed = kernels.local_analysis(
-        wanted, at, std, system.at, system.std, system.innovation, system.error_variance, *system.tree, k,
-        setting.n_horizontal, setting.radius, setting.function, out,
-    )  # fmt: skip
-    if failed >= 0:
-        raise ValueError(
-            f"the covariance of the {k} observations nearest to a point is not positive definite; a shorter length_scale, "
-            "larger observation errors or covariance='matern' will make it so"
-        )
-    return out
 
 
 # ---- what goes in and comes out ---------------------------------------------------------------------------------------
@@ -432,53 +308,6 @@ def _modelled(background: xr.DataArray, grid: Grid, obs: xr.Dataset, hx: Any) ->
             f"hx has shape {values.shape}, but there are {obs.sizes['obs']} observations; give one value each"
         )
     return values
-
-
-def same_units(background: xr.DataArray, obs: xr.Dataset) -> None:
-    """Refuse observations in other units than the background's, where both say theirs."""
-    theirs, ours = obs["value"].attrs.get("units"), background.attrs.get("units")
-    if theirs is not None and ours is not None and _unit(theirs) != _unit(ours):
-        raise ObservationError(
-            f"the observations are in {theirs!r} and the background {background.name!r} in {ours!r}; convert one of them"
-        )
-
-
-def _unit(name: str) -> str:
-    celsius = ("degc", "degreec", "degreesc", "celsius", "degreecelsius", "degreescelsius", "°c", "c")
-    plain = str(name).strip().lower().replace("_", "").replace(" ", "")
-    metres = ("m", "meter", "meters", "metre", "metres")
-    families = {
-        "degc": celsius,
-        "k": ("k", "kelvin"),
-        "m": metres,
-        "1": ("1", "", "psu", "pss78", "0.001", "1e3", "g/kg", "gkg1"),
-    }
-    return next((family for family, names in families.items() if plain in names), str(name).strip())
-
-
-def _by_variable(fields: Mapping[Hashable, xr.DataArray], obs: xr.Dataset) -> dict[Hashable, xr.Dataset]:
-    """The observations of each field, by its name or its standard name."""
-    names = list(fields)
-    if "variable" not in obs.variables:
-        if len(names) == 1:
-            return {names[0]: obs}
-        raise ObservationError(
-            f"the background has the fields {names}, so each observation must say which it belongs to: table(..., variable=...)"
-        )
-    kinds = obs["variable"].values.astype(str)
-    out: dict[Hashable, xr.Dataset] = {}
-    known = np.zeros(kinds.size, bool)
-    for name in names:
-        mine = np.isin(kinds, [str(name), str(fields[name].attrs.get("standard_name", name))])
-        known |= mine
-        if mine.any():
-            out[name] = obs.isel(obs=np.flatnonzero(mine))
-    if not known.all():
-        raise ObservationError(
-            f"observations of {sorted(set(kinds[~known].tolist()))} have no field in the background, which has {names}; "
-            "drop them or rename their variable"
-        )
-    return out
 
 
 def _title(field: xr.DataArray) -> str:
@@ -506,7 +335,7 @@ def _variance(variance: xr.DataArray, background: xr.DataArray) -> xr.DataArray:
 
 
 def _statistics(
-    obs: xr.Dataset, status: np.ndarray, innovation: np.ndarray, residual: np.ndarray, std: np.ndarray, system: _System
+    obs: xr.Dataset, status: np.ndarray, innovation: np.ndarray, residual: np.ndarray, std: np.ndarray, system: System
 ) -> xr.Dataset:
     used = status == USED
     d, r = innovation[used], residual[used]

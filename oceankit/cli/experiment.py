@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from oceankit.assimilation.optimal_interpolation import same_units
 from oceankit.cli._nodes import did_you_mean
 from oceankit.fields import open_fields
 from oceankit.observations import ObservationError, operators, sampling, table, validate
+from oceankit.observations.matching import same_units
 
 __all__ = ["STAMP", "Experiment", "observed", "sampled", "scores"]
 
