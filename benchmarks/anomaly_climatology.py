@@ -29,6 +29,9 @@ def best(work: Callable[[], Any], repeat: int = 3) -> tuple[float, Any]:
 
 
 def main(path: str) -> None:
+    if not Path(path).exists():
+        print("skipped: no daily cube beside the project; give the path of one")
+        return
     with xr.open_dataset(path) as dataset:
         sst = dataset["sst"].load()
     pixels = sst[0].size

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from oceankit.fields import coordinates
-from oceankit.products import date_text, pretty_units
+from oceankit.products import date_text, degrees_text, pretty_units
 
 __all__ = ["MINUS", "TIMES", "by_times", "date_of", "degrees", "label_of", "signed", "unit_of", "when_text"]
 
@@ -71,7 +71,4 @@ def degrees(value: float, letters: str) -> str:
     >>> degrees(190.0, "EW"), degrees(-5.0, "NS"), degrees(0.0, "NS")
     ('170°W', '5°S', '0°')
     """
-    if letters == "EW":
-        value = (value + 180.0) % 360.0 - 180.0
-    value = round(value, 1)
-    return f"{abs(value):g}°{'' if value == 0 or abs(value) == 180 else letters[int(value < 0)]}"
+    return degrees_text(round(value, 1), letters)

@@ -60,7 +60,6 @@ def along(
     *,
     constants: Mapping[str, Any] | None = None,
     rechunk: bool = False,
-    coords: bool = True,
 ) -> tuple[xr.DataArray, ...]:
     """Apply a kernel over the core dimensions ``dims`` of a field of any shape.
 
@@ -80,8 +79,6 @@ def along(
         Passed to the kernel by name. For a lazy field each becomes one key of the graph, never a copy in each task.
     rechunk
         Whether a lazy field may be merged to one chunk along ``dims``; otherwise more chunks are refused.
-    coords
-        Keep the coordinates of ``field`` that do not depend on ``dims`` changed by the kernel.
 
     Returns
     -------
@@ -106,7 +103,7 @@ def along(
     else:
         results = _eager(kernel, np.asarray(data), len(dims), outputs, _values(constants))
     touched = set(dims) | {d for out in outputs for d in out.dims}
-    kept = {k: v for k, v in field.coords.items() if not touched & set(v.dims)} if coords else {}
+    kept = {k: v for k, v in field.coords.items() if not touched & set(v.dims)}
     return tuple(
         xr.DataArray(result, dims=loop + tuple(out.dims), coords=kept, name=field.name, attrs=field.attrs)
         for result, out in zip(results, outputs, strict=True)

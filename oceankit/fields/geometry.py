@@ -1,12 +1,14 @@
 """From corners to cells as the kernels know them: shared nodes, and faces of indices into them."""
 
+import itertools
+
 import numpy as np
 
 from oceankit.fields.corners import GridError, lattice_to_cells
 from oceankit.fields.meshes import Mesh
 from oceankit.numerics import sphere
 
-__all__ = ["face_centres", "lattice_or_loose", "rectilinear_cells", "vectors"]
+__all__ = ["face_centres", "farthest_corners", "longest_edges", "lattice_or_loose", "rectilinear_cells", "vectors"]
 
 
 def vectors(x: np.ndarray, y: np.ndarray, planar: bool) -> np.ndarray:
@@ -71,3 +73,27 @@ def face_centres(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
     there = (mesh.faces >= 0)[..., None]
     mean = np.where(there, points[mesh.faces], 0.0).sum(axis=1) / there.sum(axis=1)
     return (mean[:, 0], mean[:, 1]) if mesh.planar else sphere.lonlat(mean)
+
+
+def farthest_corners(centres: np.ndarray, nodes: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Straight distance from each centre to the farthest corner of its cell; the usual one where there is no cell."""
+    apart = np.linalg.norm(nodes[faces] - centres[:, None, :], axis=-1)
+    out = np.where(faces >= 0, apart, 0.0).max(axis=1)
+    good = np.isfinite(out) & (out > 0)
+    out[~good] = np.median(out[good]) if good.any() else np.inf
+    return out
+
+
+def longest_edges(nodes: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Longest straight distance from each node to another of its faces.
+
+    Half of it would do inside a mesh; the whole is on the safe side at the rim.
+    """
+    out = np.zeros(nodes.shape[0])
+    for a, b in itertools.combinations(range(faces.shape[1]), 2):
+        there = (faces[:, a] >= 0) & (faces[:, b] >= 0)
+        i, j = faces[there, a], faces[there, b]
+        apart = np.linalg.norm(nodes[i] - nodes[j], axis=1)
+        np.maximum.at(out, i, apart)
+        np.maximum.at(out, j, apart)
+    return out

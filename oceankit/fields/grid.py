@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Hashable
 from functools import cached_property
 from typing import Any, Literal
@@ -352,36 +351,14 @@ class Grid:
         """
         if self.kind == "points":
             return np.full(self.size, np.inf)
-        centres = self.centres()
         if self.kind == "mesh" and self.location == "node" and self._mesh is not None:
-            # Half-way to its neighbours would do inside; a whole edge is on the safe side at the rim.
-            out = np.zeros(self.size)
-            for a, b in itertools.combinations(range(self._mesh.faces.shape[1]), 2):
-                i, j = self._mesh.faces[:, a], self._mesh.faces[:, b]
-                there = (i >= 0) & (j >= 0)
-                apart = np.linalg.norm(centres[i[there]] - centres[j[there]], axis=1)
-                np.maximum.at(out, i[there], apart)
-                np.maximum.at(out, j[there], apart)
-            return out
+            return geometry.longest_edges(self.centres(), self._mesh.faces)
         try:
             cells = self.cells()
         except GridError:
             # A single row or column: no cells, and so no outside.
             return np.full(self.size, np.inf)
-        apart = np.linalg.norm(cells.nodes[cells.faces] - centres[:, None, :], axis=-1)
-        out = np.where(cells.faces >= 0, apart, 0.0).max(axis=1)
-        out[~np.isfinite(out) | (out == 0)] = np.nanmedian(out[out > 0]) if (out > 0).any() else np.inf
-        return out
-
-    def same_as(self, other: Grid) -> bool:
-        """Whether both grids have the same places."""
-        return (
-            self.kind == other.kind
-            and self.shape == other.shape
-            and self.planar == other.planar
-            and np.array_equal(self.lon.values, other.lon.values, equal_nan=True)
-            and np.array_equal(self.lat.values, other.lat.values, equal_nan=True)
-        )
+        return geometry.farthest_corners(self.centres(), cells.nodes, cells.faces)
 
     def __repr__(self) -> str:
         shape = ", ".join(f"{d}: {n}" for d, n in zip(self.dims, self.shape, strict=True))

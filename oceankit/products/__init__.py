@@ -5,6 +5,7 @@ The only room that imports matplotlib and cartopy, and it does so when a figure 
 and dates come from their CF attributes; coastlines come from the files of a package, and nothing is ever downloaded.
 """
 
+from oceankit.products._frame import degrees_text
 from oceankit.products._style import date_text, pretty_units
 from oceankit.products.bulletin import bulletin, bulletin_text
 from oceankit.products.coastlines import add_land, coast
@@ -19,6 +20,7 @@ __all__ = [
     "coast",
     "colours_for",
     "date_text",
+    "degrees_text",
     "in_units",
     "plot_hovmoller",
     "plot_map",

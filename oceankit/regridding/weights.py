@@ -20,11 +20,13 @@ def nearest(source: Grid, target: Grid) -> Rows:
     """The nearest source cell by great-circle distance, the first of equals; nothing outside the source's cells."""
     places, wanted = source.centres(), target.centres()
     used = np.flatnonzero(source.used())
-    found, _ = neighbours.nearest(neighbours.build(places[used]), wanted)
+    found, distance = neighbours.nearest(neighbours.build(places[used]), wanted)
     columns = np.where(found >= 0, used[found], -1)
     # A target is outside where the nearest cell of all, masked or not, does not reach it.
     there = np.flatnonzero(np.isfinite(places).all(axis=1))
-    closest, distance = neighbours.nearest(neighbours.build(places[there]), wanted)
+    closest = found
+    if there.size > used.size:
+        closest, distance = neighbours.nearest(neighbours.build(places[there]), wanted)
     # A tenth more, because corners derived from centres cut a little short.
     columns[distance > 1.1 * source.reach()[there[closest]]] = -1
     return sparse.from_fixed(columns, np.ones(columns.shape), source.size)
