@@ -1,7 +1,8 @@
 """The one place where an array kernel meets xarray and Dask."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import dask
@@ -11,7 +12,7 @@ import xarray as xr
 
 from oceankit.numerics import threads
 
-__all__ = ["Output", "Shared", "along", "is_lazy", "pointwise"]
+__all__ = ["Output", "Shared", "along", "columns", "gathered", "is_lazy", "pointwise"]
 
 # Rows are cut so that a block of input is about this many values: it stays in cache and feeds every thread.
 _BLOCK_VALUES = 2**18
@@ -60,6 +61,7 @@ def along(
     *,
     constants: Mapping[str, Any] | None = None,
     rechunk: bool = False,
+    threaded: bool = False,
 ) -> tuple[xr.DataArray, ...]:
     """Apply a kernel over the core dimensions ``dims`` of a field of any shape.
 
@@ -79,6 +81,8 @@ def along(
         Passed to the kernel by name. For a lazy field each becomes one key of the graph, never a copy in each task.
     rechunk
         Whether a lazy field may be merged to one chunk along ``dims``; otherwise more chunks are refused.
+    threaded
+        Whether the kernel shares its work among threads by itself: it then gets all rows of an eager field at once.
 
     Returns
     -------
@@ -101,7 +105,13 @@ def along(
         data = _one_chunk(data, ordered, dims, rechunk)
         results = _lazy(kernel, data, len(dims), outputs, constants)
     else:
-        results = _eager(kernel, np.asarray(data), len(dims), outputs, _values(constants))
+        eager = (
+            _rows(kernel, len(dims), outputs)
+            if threaded
+            else partial(_eager, kernel, n_core=len(dims), outputs=outputs)
+        )
+        found = eager(np.asarray(data), **_values(constants))
+        results = found if isinstance(found, tuple) else (found,)
     touched = set(dims) | {d for out in outputs for d in out.dims}
     kept = {k: v for k, v in field.coords.items() if not touched & set(v.dims)}
     return tuple(
@@ -150,6 +160,189 @@ def pointwise(
     else:
         data = _points(kernel, n_outputs)(np.asarray(field.data), *expanded, **_values(constants))
     return tuple(field.copy(data=data[..., k]) for k in range(n_outputs))
+
+
+def columns(
+    kernel: Callable[..., np.ndarray],
+    field: xr.DataArray,
+    dim: Hashable,
+    beside: Sequence[tuple[xr.DataArray, Hashable]],
+    output: Output,
+    *,
+    constants: Mapping[str, Any] | None = None,
+) -> xr.DataArray:
+    """Apply a kernel along one dimension of a field where it lies, together with what belongs to the same columns.
+
+    Unlike :func:`along` it moves no dimension, so nothing is copied.
+
+    Parameters
+    ----------
+    kernel
+        ``kernel(values, *beside, axis=axis, **constants)``: ``values`` has the dimensions of ``field``, each array beside it too, with
+        length 1 where it lacks one and with its own dimension at ``axis``. It returns an array like ``values`` whose ``axis`` has
+        the size of the output. It must treat columns independently and release the GIL; threads are its own affair.
+    field
+        Lazy where it or what lies beside it is lazy; its chunks along ``dim`` are merged, others are kept.
+    dim
+        The dimension of the columns.
+    beside
+        Arrays and which of their dimensions lies along the columns; the others are among those of ``field``.
+    output
+        The dimension in place of ``dim``, its size, and the dtype.
+    constants
+        As in :func:`along`.
+    """
+    constants = dict(constants or {})
+    axis = field.dims.index(dim)
+    arrays, places = [], []
+    for array, own in beside:
+        names = [own if d == dim else d for d in field.dims]
+        strange = [d for d in array.dims if d not in names]
+        if strange:
+            raise ValueError(f"{_name(array)} has the dimension {strange[0]!r}, which {_name(field)} lacks")
+        arrays.append(array.transpose(*(d for d in names if d in array.dims)))
+        places.append(tuple(slice(None) if d in array.dims else None for d in names))
+
+    def call(values: np.ndarray, *others: np.ndarray, **known: Any) -> np.ndarray:
+        full = [o[place] for o, place in zip(others, places, strict=True)]
+        return kernel(values, *full, axis=axis, **known)
+
+    if is_lazy(field) or any(is_lazy(a) for a in arrays):
+        data = _lazy_columns(call, field, dim, arrays, places, output, constants)
+    else:
+        data = call(np.asarray(field.data), *(np.asarray(a.data) for a in arrays), **_values(constants))
+    dims = tuple(output.dims[0] if d == dim else d for d in field.dims)
+    kept = {k: v for k, v in field.coords.items() if not {dim, output.dims[0]} & set(v.dims)}
+    return xr.DataArray(data, dims=dims, coords=kept, name=field.name, attrs=field.attrs)
+
+
+def _lazy_columns(
+    call: Callable[..., np.ndarray],
+    field: xr.DataArray,
+    dim: Hashable,
+    arrays: Sequence[xr.DataArray],
+    places: Sequence[tuple[slice | None, ...]],
+    output: Output,
+    constants: Mapping[str, Any],
+) -> Any:
+    # Chunks are the field's; where it is in memory, those of the arrays beside it.
+    chunks: dict[Hashable, Any] = {}
+    for a in (*arrays[::-1], field):
+        if is_lazy(a):
+            chunks.update(zip(a.dims, a.data.chunks, strict=True))
+    wanted = {d: chunks.get(d, -1) if d != dim else -1 for d in field.dims}
+    axis = field.dims.index(dim)
+    labels = list(range(field.ndim))
+    out = labels.copy()
+    out[axis] = field.ndim
+    parts = [_in_chunks(field.data, [wanted[d] for d in field.dims]), labels]
+    for n, (a, place) in enumerate(zip(arrays, places, strict=True)):
+        mine = [field.ndim + 1 + n if k == axis else k for k in labels if place[k] is not None]
+        parts += [_in_chunks(a.data, [wanted[field.dims[k]] if k < field.ndim else -1 for k in mine]), mine]
+    return dask.array.blockwise(
+        call, out, *parts, new_axes={field.ndim: output.shape[0]}, dtype=output.dtype, concatenate=True, align_arrays=False,
+        meta=np.empty((0,) * field.ndim, output.dtype), **_keys(constants),
+    )  # fmt: skip
+
+
+def _in_chunks(data: Any, chunks: Sequence[Any]) -> Any:
+    if dask.is_dask_collection(data):
+        return data.rechunk(dict(enumerate(chunks)))
+    return dask.array.from_array(np.asarray(data), chunks=tuple(chunks))
+
+
+def gathered(
+    field: xr.DataArray,
+    dims: Sequence[Hashable],
+    output: Output,
+    part: Callable[[np.ndarray], tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]],
+    *,
+    nothing: float = np.nan,
+) -> xr.DataArray:
+    """Targets of which each needs a few cells of a lazy field that lies in several chunks along ``dims``.
+
+    The targets are cut into tiles, about as many as the field has chunks; a tile loads the chunks that hold a cell it
+    needs, and no other.
+
+    Parameters
+    ----------
+    part
+        ``part(targets)``: of targets given by their places in the flat output, the places of the cells they need in the
+        flat field (n_cells,), and what takes those cells (n, n_cells) to the targets (n, n_targets), releasing the GIL.
+    output
+        Core dimensions, shape and dtype of the result; their product is all targets.
+    nothing
+        Result of targets that need no cell at all.
+    """
+    loop = tuple(d for d in field.dims if d not in dims)
+    data = field.transpose(*loop, *dims).data
+    chunks = data.chunks[len(loop) :]
+    tiles = [_cuts(n, k) for n, k in zip(output.shape, _pieces(output.shape, chunks), strict=True)]
+    place = np.arange(int(np.prod(output.shape))).reshape(output.shape)
+    grid = np.empty([len(t) for t in tiles], object)
+    for at in np.ndindex(grid.shape):
+        window = tuple(slice(*tiles[axis][k]) for axis, k in enumerate(at))
+        targets = place[window]
+        cells, work = part(targets.ravel())
+        grid[at] = _tile(data, len(loop), chunks, cells, work, targets.shape, output.dtype, nothing)
+    result = dask.array.block(grid.tolist())
+    touched = set(dims) | set(output.dims)
+    kept = {k: v for k, v in field.coords.items() if not touched & set(v.dims)}
+    return xr.DataArray(result, dims=loop + tuple(output.dims), coords=kept, name=field.name, attrs=field.attrs)
+
+
+def _pieces(shape: tuple[int, ...], chunks: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+    """Tiles along each axis of the output: as the field is cut, or as many in all."""
+    counts = [len(c) for c in chunks]
+    if len(counts) != len(shape):
+        each = int(np.ceil(np.prod(counts) ** (1 / len(shape))))
+        counts = [each] * len(shape)
+    return tuple(min(k, n) for k, n in zip(counts, shape, strict=True))
+
+
+def _cuts(n: int, pieces: int) -> list[tuple[int, int]]:
+    edges = np.linspace(0, n, pieces + 1).round().astype(int)
+    return list(pairwise(edges.tolist()))
+
+
+def _tile(
+    data: Any, n_loop: int, chunks: tuple[tuple[int, ...], ...], cells: np.ndarray, work: Any, shape: tuple[int, ...],
+    dtype: Any, nothing: float,
+) -> Any:  # fmt: skip
+    """One tile of targets from the chunks that hold its cells."""
+    loop_chunks = data.chunks[:n_loop]
+    out_chunks = (*loop_chunks, *((n,) for n in shape))
+    if not cells.size:
+        return dask.array.full((*data.shape[:n_loop], *shape), nothing, dtype=dtype, chunks=out_chunks)
+    index = np.unravel_index(cells, [sum(c) for c in chunks])
+    starts = [np.concatenate([[0], np.cumsum(c)]) for c in chunks]
+    which = [np.searchsorted(s, i, side="right") - 1 for s, i in zip(starts, index, strict=True)]
+    number = np.ravel_multi_index(which, [len(c) for c in chunks])
+    needed = np.unique(number)
+    blocks, offset = [], np.zeros(needed.size + 1, np.int64)
+    position = np.empty(cells.size, np.int64)
+    for k, chunk in enumerate(needed):
+        at = np.unravel_index(chunk, [len(c) for c in chunks])
+        sizes = [c[a] for c, a in zip(chunks, at, strict=True)]
+        mine = number == chunk
+        local = [i[mine] - s[a] for i, s, a in zip(index, starts, at, strict=True)]
+        position[mine] = offset[k] + np.ravel_multi_index(local, sizes)
+        offset[k + 1] = offset[k] + int(np.prod(sizes))
+        blocks.append(data.blocks[(*(slice(None),) * n_loop, *at)])
+    gather = dask.delayed((position, work), traverse=False)
+    core = range(n_loop, n_loop + len(chunks))
+    return dask.array.map_blocks(
+        _gather, *blocks, n_core=len(chunks), shape=shape, gather=gather, chunks=out_chunks, dtype=dtype,
+        drop_axis=list(core), new_axis=list(range(n_loop, n_loop + len(shape))), meta=np.empty((0,) * (n_loop + len(shape)), dtype),
+    )  # fmt: skip
+
+
+def _gather(*blocks: np.ndarray, n_core: int, shape: tuple[int, ...], gather: tuple[np.ndarray, Any]) -> np.ndarray:
+    position, work = gather
+    lead = blocks[0].shape[: blocks[0].ndim - n_core]
+    n = int(np.prod(lead, dtype=np.int64))
+    flat = np.concatenate([b.reshape(n, -1) for b in blocks], axis=1)
+    return work(np.ascontiguousarray(flat[:, position])).reshape(*lead, *shape)
 
 
 def _expanded(argument: xr.DataArray, field: xr.DataArray) -> np.ndarray:
@@ -230,7 +423,7 @@ def _lazy(
 
 
 def _eager(
-    kernel: Callable[..., Any], data: np.ndarray, n_core: int, outputs: Sequence[Output], constants: Mapping[str, Any]
+    kernel: Callable[..., Any], data: np.ndarray, *, n_core: int, outputs: Sequence[Output], **constants: Any
 ) -> tuple[np.ndarray, ...]:
     lead, core = data.shape[: data.ndim - n_core], data.shape[data.ndim - n_core :]
     n_rows = int(np.prod(lead, dtype=np.int64))

@@ -6,9 +6,9 @@ import numpy as np
 
 from oceankit.fields.corners import GridError, lattice_to_cells
 from oceankit.fields.meshes import Mesh
-from oceankit.numerics import sphere
+from oceankit.numerics import sphere, threads
 
-__all__ = ["face_centres", "farthest_corners", "longest_edges", "lattice_or_loose", "rectilinear_cells", "vectors"]
+__all__ = ["face_centres", "farthest_corners", "longest_edges", "lattice_or_loose", "oriented", "rectilinear_cells", "vectors"]
 
 
 def vectors(x: np.ndarray, y: np.ndarray, planar: bool) -> np.ndarray:
@@ -26,21 +26,33 @@ def rectilinear_cells(a: np.ndarray, b: np.ndarray, planar: bool, name: object) 
     x_edges, x_at = np.unique(a, return_inverse=True)
     y_edges, y_at = np.unique(b, return_inverse=True)
     x_at, y_at = x_at.reshape(a.shape), y_at.reshape(b.shape)
-    x_lattice, y_lattice = np.meshgrid(x_edges, y_edges)
-    nodes = vectors(x_lattice, y_lattice, planar).reshape(-1, 3)
     n = x_edges.size
-    south, north = np.sort(y_at, axis=1).T
-    west, east = np.sort(x_at, axis=1).T
-    faces = np.stack(
-        [
-            south[:, None] * n + west,
-            south[:, None] * n + east,
-            north[:, None] * n + east,
-            north[:, None] * n + west,
-        ],
-        axis=-1,
-    )
-    return nodes, np.ascontiguousarray(faces.reshape(-1, 4), np.int32)
+    nodes = np.empty((y_edges.size, n, 3))
+    if planar:
+        nodes[..., 0], nodes[..., 1], nodes[..., 2] = x_edges, y_edges[:, None], 1.0
+    else:
+        # What unit_vectors makes of each pair, to the last bit, from as many sines as there are edges.
+        around, up = sphere.unit_vectors(x_edges, 0.0), sphere.unit_vectors(0.0, y_edges)
+        for d in range(2):
+            np.multiply(up[:, None, 0], around[:, d], out=nodes[..., d])
+        nodes[..., 2] = up[:, None, 2]
+    south, north = np.sort(y_at, axis=1).T.astype(np.int32)[:, :, None] * np.int32(n)
+    west, east = np.sort(x_at, axis=1).T.astype(np.int32)
+    faces = np.empty((b.shape[0], a.shape[0], 4), np.int32)
+    for k, (j, i) in enumerate(((south, west), (south, east), (north, east), (north, west))):
+        np.add(j, i, out=faces[..., k])
+    return nodes.reshape(-1, 3), faces.reshape(-1, 4)
+
+
+def oriented(nodes: np.ndarray, faces: np.ndarray, planar: bool) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`oceankit.numerics.sphere.orient` on as many threads as there are: status and convexity of each face."""
+    status, convex = np.empty(faces.shape[0], np.int8), np.empty(faces.shape[0], bool)
+
+    def work(begin: int, end: int) -> None:
+        status[begin:end], convex[begin:end] = sphere.orient(nodes, faces[begin:end], planar)
+
+    threads.over_blocks(work, faces.shape[0], block=65_536)
+    return status, convex
 
 
 def lattice_or_loose(x: np.ndarray, y: np.ndarray, planar: bool) -> tuple[np.ndarray, np.ndarray]:

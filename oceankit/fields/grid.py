@@ -414,7 +414,7 @@ class Grid:
         else:
             a, b = (v.values for v in self.corners.data_vars.values())
             nodes, faces = geometry.lattice_or_loose(a, b, self.planar)
-        status, convex = sphere.orient(nodes, faces, self.planar)
+        status, convex = geometry.oriented(nodes, faces, self.planar)
         none = (status == sphere.BOW_TIE) | (status == sphere.ZERO_AREA) | (status == sphere.INCOMPLETE)
         twisted = (status == sphere.BOW_TIE) | (status == sphere.ZERO_AREA)
         # A few are usual (a degenerate seam, a block of land without coordinates); many mean that these are no neighbours.

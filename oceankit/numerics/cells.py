@@ -1,8 +1,8 @@
 """Cells on the sphere or a plane, and buckets that find them.
 
 A cell is a row of ``faces``: indices into ``nodes`` (unit vectors, or (x, y, 1) on a plane), counter-clockwise,
-padded with -1. Buckets cut the sphere into rows of latitude and each row into as many columns as its circumference
-asks for, so a bucket is about as wide as it is high everywhere, poles included; longitudes wrap.
+padded with -1. Buckets cut the sphere into rows of latitude and each row into as many columns as suits the cells in
+it, so that a bucket is about as large as they are, poles included; longitudes wrap.
 Cells that hold a pole or cross the seam are no special case for whoever asks.
 """
 
@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from oceankit.numerics import threads
 from oceankit.numerics.compiling import kernel
 from oceankit.numerics.sphere import gather
 
-__all__ = ["Buckets", "Cells", "bucket_cells"]
+__all__ = ["Buckets", "Cells", "bucket_cells", "bucket_of"]
 
 
 class Cells(NamedTuple):
@@ -30,119 +31,207 @@ class Cells(NamedTuple):
 
 
 class Buckets(NamedTuple):
-    """Which cells touch which bucket: bucket b holds ``items[start[b]:start[b + 1]]``."""
+    """Which cells touch which bucket: bucket b holds ``items[start[b]:start[b + 1]]``, in ascending order."""
 
     origin: np.ndarray
-    """float64 (4,): first row coordinate, row height, first column coordinate, width of all columns"""
+    """float64 (4,): first row coordinate, rows per unit of it, first column coordinate, width of all columns (see `place`)"""
     first: np.ndarray
     """int64 (rows + 1,): number of the first bucket of each row"""
     start: np.ndarray
+    """int64 (buckets + 1,)"""
     items: np.ndarray
+    """int32"""
     wraps: bool
+    """Whether the columns go all around the sphere."""
 
 
-_HALF_PI = math.pi / 2
+_TURN = 4.0
+# Buckets are this many times as high and wide as the cells in them: larger ones list fewer cells twice,
+# smaller ones bring fewer cells that are not wanted.
+_ROOMY = 1.6
+# Boxes are widened by this share of the whole, so that a point on an edge is found from both sides and
+# boxes may be kept in single precision.
+_SLACK = 1e-6
+# Parts of a turn in which cells are looked for, to leave out the part of the sphere where there are none.
+_BINS = 1024
 
 
 @kernel
-def face_box(polygon, n, planar, box):
-    """Bounding box of a polygon: row coordinate low and high, column coordinate low and high (unwrapped), in ``box``.
+def _up(z, across):
+    """Rises with latitude from -1 to 1 at nearly its pace, from z and the distance to the axis, without trigonometry."""
+    size = abs(z) + across
+    return z / size if size != 0.0 else 0.0
 
-    On the sphere rows are latitude and columns longitude in radians; edges are great circles, whose bulge counts.
-    """
+
+@kernel
+def _around(x, y):
+    """Rises with longitude from -2 to 2 at nearly its pace, without trigonometry."""
+    size = abs(x) + abs(y)
+    share = y / size if size != 0.0 else 0.0
+    if x >= 0.0:
+        return share
+    return 2.0 - share if y >= 0.0 else -2.0 - share
+
+
+@kernel
+def place(x, y, z, planar):
+    """Row and column coordinate of a point: y and x on a plane, stand-ins for latitude and longitude on the sphere."""
     if planar:
-        box[0], box[1], box[2], box[3] = math.inf, -math.inf, math.inf, -math.inf
-        for k in range(n):
-            box[0], box[1] = min(box[0], polygon[k, 1]), max(box[1], polygon[k, 1])
-            box[2], box[3] = min(box[2], polygon[k, 0]), max(box[3], polygon[k, 0])
-        return
-    low, high = 2.0, -2.0
-    west = east = here = 0.0
-    started = False
-    turned = 0.0
-    for k in range(n + 1):
-        a = polygon[k % n]
-        if k < n:
-            b = polygon[(k + 1) % n]
-            low, high = min(low, a[2]), max(high, a[2])
-            nx, ny, nz = a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
-            # Rate of change of z along the edge at both ends; a change of sign is the edge's highest or lowest point.
-            at_a, at_b = nx * a[1] - ny * a[0], nx * b[1] - ny * b[0]
-            if at_a * at_b < 0.0:
-                apex = math.sqrt((nx * nx + ny * ny) / (nx * nx + ny * ny + nz * nz))
-                if at_a > 0.0:
-                    high = max(high, apex)
-                else:
-                    low = min(low, -apex)
-        if a[0] * a[0] + a[1] * a[1] < 1e-30:
+        return y, x
+    return _up(z, math.sqrt(x * x + y * y)), _around(x, y)
+
+
+@kernel
+def face_box(polygon, n, planar):
+    """Box around a polygon: row coordinate low and high, column coordinate low and high (unwrapped)."""
+    low, high, west, east = math.inf, -math.inf, math.inf, -math.inf
+    here = start = before = middle = 0.0
+    px, py, pz = polygon[n - 1, 0], polygon[n - 1, 1], polygon[n - 1, 2]
+    for k in range(n):
+        x, y, z = polygon[k, 0], polygon[k, 1], polygon[k, 2]
+        if planar:
+            low, high, west, east = min(low, y), max(high, y), min(west, x), max(east, x)
             continue
-        lon = math.atan2(a[1], a[0])
-        if not started:
-            west = east = here = lon
-            started = True
-            continue
-        step = lon - here
-        step -= 2.0 * math.pi * math.floor(step / (2.0 * math.pi) + 0.5)
-        here += step
-        turned += step
-        if k < n:
-            west, east = min(west, here), max(east, here)
-    box[0], box[1] = math.asin(max(low, -1.0)), math.asin(min(high, 1.0))
-    box[2], box[3] = west, east
-    if abs(turned) > 3.0:
-        # Once around the axis: the polygon holds a pole, the one it is turned towards.
-        z = 0.0
-        for k in range(n):
-            z += polygon[k, 2]
-        if z > 0.0:
-            box[1] = _HALF_PI
-        else:
-            box[0] = -_HALF_PI
-        box[2], box[3] = -math.pi, math.pi
+        low, high = min(low, z), max(high, z)
+        middle += z
+        # A great circle that climbs away from both its ends, or falls from both, bulges beyond them.
+        along = px * x + py * y + pz * z
+        from_here, from_there = pz - along * z, z - along * pz
+        if from_here * from_there > 0.0:
+            bulge = 1.0 + 0.5 * (1.0 - along) if along > 0.0 else 2.0
+            if from_here > 0.0:
+                high = max(high, bulge * max(z, pz))
+            else:
+                low = min(low, bulge * min(z, pz))
+        px, py, pz = x, y, z
+        if x * x + y * y >= 1e-30:
+            column = _around(x, y)
+            if west > east:
+                west = east = here = start = column
+            else:
+                here += _shortest(column - before)
+                west, east = min(west, here), max(east, here)
+            before = column
+    if not planar:
+        if abs(here - start + _shortest(start - before)) > 0.5 * _TURN:
+            # Once around the axis: the polygon holds a pole, the one it is turned towards.
+            low, high = (low, 1.0) if middle > 0.0 else (-1.0, high)
+            west, east = -0.5 * _TURN, 0.5 * _TURN
+        low, high = max(low, -1.0), min(high, 1.0)
+        low, high = _up(low, math.sqrt(1.0 - low * low)), _up(high, math.sqrt(1.0 - high * high))
+    return low, high, west, east
 
 
 @kernel
-def row_of(value, origin, rows):
-    return min(max(int(math.floor((value - origin[0]) / origin[1])), 0), rows - 1)
+def _shortest(step):
+    """The same step around the sphere within half a turn."""
+    return step - _TURN * math.floor(step * (1.0 / _TURN) + 0.5)
 
 
 @kernel
-def column_of(value, origin, columns):
-    """Column of a coordinate, not yet wrapped or clipped."""
-    return int(math.floor((value - origin[2]) / origin[3] * columns))
+def row_of(value, lowest, per_row, rows):
+    return min(max(int(math.floor((value - lowest) * per_row)), 0), rows - 1)
 
 
 @kernel
-def column_span(west, east, origin, columns, wraps):
-    """First column and number of columns that a range touches."""
-    c0, c1 = column_of(west, origin, columns), column_of(east, origin, columns)
+def row_span(low, high, lowest, per_row, rows):
+    """First and last row that a range touches, widened by a hair; first > last where it is beyond all rows."""
+    slack = _SLACK * rows
+    r0, r1 = (low - lowest) * per_row - slack, (high - lowest) * per_row + slack
+    if r1 < 0.0 or r0 > rows:
+        return 1, 0
+    return min(max(int(math.floor(r0)), 0), rows - 1), min(max(int(math.floor(r1)), 0), rows - 1)
+
+
+@kernel
+def column_span(west, east, westernmost, width, columns, turns, wraps):
+    """First column and number of columns that a range touches, widened by a hair; columns count on beyond the last."""
+    slack = _SLACK * width
+    begin = west - slack - westernmost
+    length = east - west + 2.0 * slack
+    if turns:
+        begin -= _TURN * math.floor(begin * (1.0 / _TURN))
+        if not wraps and begin > width:
+            begin -= _TURN
+        elif not wraps and begin + length >= _TURN:
+            # Round the back to the other end.
+            begin, length = 0.0, width
+    scale = columns / width if width != 0.0 else 0.0
+    c0, c1 = int(math.floor(begin * scale)), int(math.floor((begin + length) * scale))
     if wraps:
-        return c0 % columns, min(c1 - c0 + 1, columns)
-    c0, c1 = min(max(c0, 0), columns - 1), min(max(c1, 0), columns - 1)
+        return (c0 if c0 < columns else 0), min(c1 - c0 + 1, columns)
+    if c1 < 0 or begin > width:
+        return 0, 0
+    c0, c1 = min(max(c0, 0), columns - 1), min(c1, columns - 1)
     return c0, c1 - c0 + 1
 
 
-# Boxes are widened by this, so that a point on an edge is found from both sides.
-_SLACK = 1e-9
+@kernel
+def bucket_of(x, y, z, planar, origin, first, wraps):
+    """Number of the bucket that holds a point, -1 where no cell is near."""
+    rows = first.size - 1
+    row, column = place(x, y, z, planar)
+    r, last = row_span(row, row, origin[0], origin[1], rows)
+    c, span = 0, 0
+    if r <= last:
+        r = row_of(row, origin[0], origin[1], rows)
+        c, span = column_span(column, column, origin[2], origin[3], first[r + 1] - first[r], not planar, wraps)
+    bucket = first[r] + c
+    return bucket if span > 0 else -1
 
 
 @kernel
-def _fill(nodes, faces, planar, origin, first, wraps, start, items):
-    """Count the cells of each bucket (``items`` empty) or write them in order of cell number."""
-    rows = first.size - 1
-    writing = items.size > 0
+def _boxes(nodes, faces, planar, reference, boxes, taken, extent):
+    """Boxes of cells, less ``reference`` (low > high for those that are none), and the bins of a turn they take.
+
+    ``extent`` gets the lowest, highest, westernmost and easternmost coordinate, the sum of heights and the number.
+    """
     corners = np.empty((faces.shape[1], 3))
-    box = np.empty(4)
+    extent[0], extent[1], extent[2], extent[3], extent[4], extent[5] = np.inf, -np.inf, np.inf, -np.inf, 0.0, 0.0
     for i in range(faces.shape[0]):
-        if faces[i, 0] < 0:
+        boxes[i, 0], boxes[i, 1] = 1.0, 0.0
+        n = gather(nodes, faces, i, corners)
+        if n == 0:
             continue
-        face_box(corners, gather(nodes, faces[i], corners), planar, box)
-        slack = _SLACK * (origin[1] if planar else 1.0)
-        for r in range(row_of(box[0] - slack, origin, rows), row_of(box[1] + slack, origin, rows) + 1):
+        low, high, west, east = face_box(corners, n, planar)
+        low, high, west, east = low - reference[0], high - reference[0], west - reference[1], east - reference[1]
+        boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3] = low, high, west, east
+        extent[0], extent[1] = min(extent[0], low), max(extent[1], high)
+        extent[2], extent[3] = min(extent[2], west), max(extent[3], east)
+        extent[4], extent[5] = extent[4] + high - low, extent[5] + 1.0
+        if not planar:
+            b0, b1 = int(math.floor(west * (_BINS / _TURN))), int(math.floor(east * (_BINS / _TURN)))
+            for b in range(b0, min(b1, b0 + _BINS - 1) + 1):
+                taken[b % _BINS] = True
+
+
+@kernel
+def _tally(boxes, origin, rows, counts, widths):
+    """Number of cells that touch each row and the sum of their widths."""
+    lowest, per_row = origin[0], origin[1]
+    for i in range(boxes.shape[0]):
+        if boxes[i, 0] <= boxes[i, 1]:
+            r0, r1 = row_span(float(boxes[i, 0]), float(boxes[i, 1]), lowest, per_row, rows)
+            for r in range(r0, r1 + 1):
+                counts[r] += 1
+                widths[r] += boxes[i, 3] - boxes[i, 2]
+
+
+@kernel
+def _fill(boxes, origin, first, turns, wraps, start, items, begin, end):
+    """Count the cells of each bucket in rows begin..end (``items`` empty) or write them in order of cell number."""
+    rows = first.size - 1
+    lowest, per_row, westernmost, width = origin[0], origin[1], origin[2], origin[3]
+    writing = items.size > 0
+    for i in range(boxes.shape[0]):
+        if boxes[i, 0] > boxes[i, 1]:
+            continue
+        r0, r1 = row_span(float(boxes[i, 0]), float(boxes[i, 1]), lowest, per_row, rows)
+        for r in range(max(r0, begin), min(r1 + 1, end)):
             columns = first[r + 1] - first[r]
-            c0, span = column_span(box[2] - slack, box[3] + slack, origin, columns, wraps)
-            for c in range(span):
-                b = first[r] + (c0 + c) % columns
+            c0, span = column_span(float(boxes[i, 2]), float(boxes[i, 3]), westernmost, width, columns, turns, wraps)
+            for c in range(c0, c0 + span):
+                b = first[r] + (c if c < columns else c - columns)
                 if writing:
                     items[start[b]] = i
                     start[b] += 1
@@ -150,42 +239,69 @@ def _fill(nodes, faces, planar, origin, first, wraps, start, items):
                     start[b + 1] += 1
 
 
-def bucket_cells(cells: Cells, *, per_bucket: float = 1.5) -> Buckets:
-    """Put cells into buckets, about ``per_bucket`` of their number each."""
-    used = cells.faces[:, 0] >= 0
-    number = max(1.0, used.sum() / per_bucket)
-    if cells.planar:
-        seen = cells.nodes[np.unique(cells.faces[used])] if used.any() else np.zeros((1, 3))
-        seen = seen[seen[:, -1] >= 0]
-        x0, y0 = seen[:, :2].min(axis=0)
-        width, height = np.maximum(np.ptp(seen[:, :2], axis=0), 1e-300)
-        rows = int(np.clip(np.sqrt(number * height / width), 1, number))
-        columns = np.full(rows, max(1, int(number / rows)))
-        origin = np.array([y0, height / rows, x0, width])
-    else:
-        rows = int(np.clip(np.sqrt(number * math.pi / 4), 1, 20_000))
-        # A regional grid fills a small part of the sphere: rows follow the size of its cells, not their number.
-        rows = max(rows, _rows_of_typical_cell(cells, used))
-        middle = (np.arange(rows) + 0.5) / rows * math.pi - _HALF_PI
-        columns = np.maximum(1, np.round(2 * rows * np.cos(middle))).astype(np.int64)
-        origin = np.array([-_HALF_PI, math.pi / rows, -math.pi, 2 * math.pi])
-    first = np.concatenate([[0], np.cumsum(columns)]).astype(np.int64)
+def bucket_cells(cells: Cells) -> Buckets:
+    """Put cells into buckets of about their own size: each is in two to three of them."""
+    planar = cells.planar
+    boxes, taken, extent, reference = _all_boxes(cells)
+    low, high, west, east, heights, number = extent
+    if number == 0:
+        origin = np.array([0.0, 1.0, 0.0, 1.0])
+        return Buckets(origin, np.arange(2), np.zeros(2, np.int64), np.empty(0, np.int32), False)
+    west, width, wraps = (west, east - west, False) if planar else _stretch(taken)
+    tall, width = max(high - low, 1e-300), max(width, 1e-300)
+    rows = int(np.clip(tall / max(_ROOMY * heights / number, 1e-300), 1, number))
+    origin = np.array([low, rows / tall, west, width])
+    counts, widths = np.zeros(rows, np.int64), np.zeros(rows)
+    _tally(boxes, origin, rows, counts, widths)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        columns = np.nan_to_num(width * counts / (_ROOMY * widths), nan=1.0, posinf=np.inf)
+    first = np.concatenate([[0], np.cumsum(np.clip(columns, 1, np.maximum(1, counts)).astype(np.int64))])
+
+    def fill(start: np.ndarray, items: np.ndarray) -> None:
+        # Threads share the rows, so that each writes to buckets of its own and cells stay in order.
+        block = -(-rows // threads.count())
+        threads.over_blocks(
+            lambda begin, end: _fill(boxes, origin, first, not planar, wraps, start, items, begin, end),
+            rows,
+            block=block,
+        )
+
     start = np.zeros(first[-1] + 1, np.int64)
-    none = np.empty(0, np.int32)
-    wraps = not cells.planar
-    _fill(cells.nodes, cells.faces, cells.planar, origin, first, wraps, start, none)
-    start = np.cumsum(start)
+    fill(start, np.empty(0, np.int32))
+    np.cumsum(start, out=start)
     items = np.empty(start[-1], np.int32)
     if items.size:
-        _fill(cells.nodes, cells.faces, cells.planar, origin, first, wraps, start[:-1].copy(), items)
+        fill(start[:-1].copy(), items)
+    origin[[0, 2]] += reference
     return Buckets(origin, first, start, items, wraps)
 
 
-def _rows_of_typical_cell(cells: Cells, used: np.ndarray) -> int:
-    """Rows as high as a typical cell, held to a number of buckets that fits in memory."""
-    sample = cells.faces[used][:: max(1, int(used.sum()) // 1000)]
-    if not sample.size:
-        return 1
-    a, b = cells.nodes[sample[:, 0]], cells.nodes[sample[:, 2]]
-    size = float(np.median(np.linalg.norm(a - b, axis=1)))
-    return int(np.clip(math.pi / max(size, 1e-6), 1, 4_000))
+def _all_boxes(cells: Cells, *, block: int = 65_536) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Boxes in single precision, bins of a turn that are taken, extent of all, and what boxes are relative to."""
+    number = cells.faces.shape[0]
+    boxes, taken = np.empty((number, 4), np.float32), np.zeros(_BINS, bool)
+    reference = np.zeros(2)
+    known = np.isfinite(cells.nodes[:, 0])
+    if cells.planar and known.any():
+        reference = cells.nodes[np.argmax(known)][[1, 0]]
+
+    def work(begin: int, end: int) -> np.ndarray:
+        extent = np.empty(6)
+        _boxes(cells.nodes, cells.faces[begin:end], cells.planar, reference, boxes[begin:end], taken, extent)
+        return extent
+
+    found = np.array(threads.over_blocks(work, number, block=block)).reshape(-1, 6)
+    low, _, west, *_ = found.min(axis=0, initial=np.inf)
+    _, high, _, east, *_ = found.max(axis=0, initial=-np.inf)
+    return boxes, taken, np.array([low, high, west, east, *found[:, 4:].sum(axis=0)]), reference
+
+
+def _stretch(taken: np.ndarray) -> tuple[float, float, bool]:
+    """Where the longest run of free bins of a turn ends, what is left of the turn, and whether that is all of it."""
+    used = np.flatnonzero(taken)
+    gaps = np.diff(np.append(used, used[0] + _BINS)) - 1
+    widest = int(np.argmax(gaps))
+    if gaps[widest] < _BINS // 8:
+        return -0.5 * _TURN, _TURN, True
+    west = used[(widest + 1) % used.size] * (_TURN / _BINS)
+    return west, _TURN - gaps[widest] * (_TURN / _BINS), False

@@ -5,10 +5,10 @@ import math
 import numpy as np
 
 from oceankit.numerics import threads
-from oceankit.numerics.cells import Cells, bucket_cells, column_of, row_of
+from oceankit.numerics.cells import Cells, bucket_cells, bucket_of
 from oceankit.numerics.compiling import kernel
 
-__all__ = ["bilinear_weights"]
+__all__ = ["bilinear_weights", "cells_of", "tangents"]
 
 # A point outside a cell by this share of the cell's size is still on its edge.
 _ON_EDGE = 1e-10
@@ -39,6 +39,20 @@ def _inverse_bilinear(u, v):
 
 
 @kernel
+def tangents(p, planar):
+    """Two directions across p, at right angles to each other, from the axis that p is least along."""
+    if planar:
+        return 1.0, 0.0, 0.0, 0.0, 1.0, 0.0
+    if abs(p[2]) < 0.9:
+        x, y, z = -p[1], p[0], 0.0
+    else:
+        x, y, z = 0.0, -p[2], p[1]
+    size = math.sqrt(x * x + y * y + z * z)
+    x, y, z = x / size, y / size, z / size
+    return x, y, z, p[1] * z - p[2] * y, p[2] * x - p[0] * z, p[0] * y - p[1] * x
+
+
+@kernel
 def _snapped(share):
     """Within 0..1, and exactly 0 or 1 where rounding left it beside: a point on an edge has no weight off the edge."""
     if share < 1e-12:
@@ -56,17 +70,7 @@ def _weights_in(nodes, face, p, planar, u, v, weights):
     n = 0
     while n < face.size and face[n] >= 0:
         n += 1
-    if planar:
-        e1x, e1y, e1z, e2x, e2y, e2z = 1.0, 0.0, 0.0, 0.0, 1.0, 0.0
-    else:
-        # Two directions across p, from the axis that p is least along.
-        if abs(p[2]) < 0.9:
-            e1x, e1y, e1z = -p[1], p[0], 0.0
-        else:
-            e1x, e1y, e1z = 0.0, -p[2], p[1]
-        size = math.sqrt(e1x * e1x + e1y * e1y + e1z * e1z)
-        e1x, e1y, e1z = e1x / size, e1y / size, e1z / size
-        e2x, e2y, e2z = p[1] * e1z - p[2] * e1y, p[2] * e1x - p[0] * e1z, p[0] * e1y - p[1] * e1x
+    e1x, e1y, e1z, e2x, e2y, e2z = tangents(p, planar)
     for k in range(n):
         dx, dy, dz = nodes[face[k], 0] - p[0], nodes[face[k], 1] - p[1], nodes[face[k], 2] - p[2]
         if not planar and dx * dx + dy * dy + dz * dz > 2.0:
@@ -99,7 +103,6 @@ def _weights_in(nodes, face, p, planar, u, v, weights):
 
 @kernel
 def _bilinear(points, nodes, faces, planar, origin, first, start, items, wraps, out_nodes, out_weights):
-    rows = first.size - 1
     u, v, weights = np.empty(4), np.empty(4), np.empty(4)
     for i in range(points.shape[0]):
         out_nodes[i, :] = -1
@@ -107,22 +110,12 @@ def _bilinear(points, nodes, faces, planar, origin, first, start, items, wraps, 
         p = points[i]
         if p[0] != p[0]:
             continue
-        if planar:
-            row, col = p[1], p[0]
-        else:
-            row, col = math.asin(min(max(p[2], -1.0), 1.0)), math.atan2(p[1], p[0])
-        if not wraps and not (
-            origin[0] - 1e-9 * origin[1] <= row <= origin[0] + (rows + 1e-9) * origin[1]
-            and origin[2] - 1e-9 * origin[3] <= col <= origin[2] + (1 + 1e-9) * origin[3]
-        ):
+        bucket = bucket_of(p[0], p[1], p[2], planar, origin, first, wraps)
+        if bucket < 0:
             continue
-        r = row_of(row, origin, rows)
-        columns = first[r + 1] - first[r]
-        c = column_of(col, origin, columns)
-        c = c % columns if wraps else min(max(c, 0), columns - 1)
         best = _ON_EDGE
         found = False
-        for k in range(start[first[r] + c], start[first[r] + c + 1]):
+        for k in range(start[bucket], start[bucket + 1]):
             outside = _weights_in(nodes, faces[items[k]], p, planar, u, v, weights)
             # The first of the cells that hold the point (lowest number), or the least bad within rounding.
             if outside < best or (outside == best and not found):
@@ -158,3 +151,64 @@ def bilinear_weights(points: np.ndarray, cells: Cells, *, block: int = 16_384) -
 
     threads.over_blocks(work, points.shape[0], block=block)
     return nodes, weights
+
+
+# ---- points in polygons ---------------------------------------------------------------------------------------------
+
+
+@kernel
+def _winds_around(nodes, faces, f, p, frame):
+    """How often the edges of face ``f`` go around ``p``: the winding number, from the edges that cross the way out from p.
+
+    Corners are projected straight down on the plane across p, where the direction to a great circle turns as on the
+    sphere. What an edge adds is taken away to the last bit by the face on its other side, so of the faces of a mesh one,
+    and one only, holds a point on their common edge or corner.
+    """
+    n = 0
+    while n < faces.shape[1] and faces[f, n] >= 0:
+        n += 1
+    turns = 0
+    ua = va = 0.0
+    for k in range(-1, n):
+        j = faces[f, k if k >= 0 else n - 1]
+        dx, dy, dz = nodes[j, 0] - p[0], nodes[j, 1] - p[1], nodes[j, 2] - p[2]
+        ub, vb = dx * frame[0] + dy * frame[1] + dz * frame[2], dx * frame[3] + dy * frame[4] + dz * frame[5]
+        if k >= 0:
+            left = ua * vb - ub * va
+            if va <= 0.0 < vb and left > 0.0:
+                turns += 1
+            elif vb <= 0.0 < va and left < 0.0:
+                turns -= 1
+        ua, va = ub, vb
+    return turns
+
+
+@kernel
+def _cells_of(points, nodes, faces, planar, origin, first, start, items, wraps, out):
+    for i in range(points.shape[0]):
+        p = points[i]
+        out[i] = -1
+        bucket = bucket_of(p[0], p[1], p[2], planar, origin, first, wraps) if p[0] == p[0] else -1
+        if bucket < 0:
+            continue
+        frame = tangents(p, planar)
+        for k in range(start[bucket], start[bucket + 1]):
+            if _winds_around(nodes, faces, items[k], p, frame) != 0:
+                out[i] = items[k]
+                break
+
+
+def cells_of(points: np.ndarray, cells: Cells, *, block: int = 16_384) -> np.ndarray:
+    """The cell that holds each point, int64 (n,); -1 where none does, or the point is NaN.
+
+    Cells may have any shape. Where cells overlap the first of them has the point; a point on an edge or a corner that
+    cells have in common is in exactly one of them.
+    """
+    buckets = bucket_cells(cells)
+    out = np.empty(points.shape[0], np.int64)
+
+    def work(begin: int, end: int) -> None:
+        _cells_of(points[begin:end], cells.nodes, cells.faces, cells.planar, *buckets, out[begin:end])
+
+    threads.over_blocks(work, points.shape[0], block=block)
+    return out

@@ -5,9 +5,25 @@ from typing import NamedTuple
 
 import numpy as np
 
+from oceankit.numerics import threads
 from oceankit.numerics.compiling import kernel
+from oceankit.numerics.lanes import lanes_of, mean_lanes, transpose_tile
 
-__all__ = ["Rows", "apply", "apply_strict", "apply_sum", "from_fixed", "join", "sums"]
+__all__ = [
+    "Blocks",
+    "Rows",
+    "apply",
+    "coverage",
+    "divide",
+    "entries_of",
+    "from_fixed",
+    "join",
+    "plan",
+    "select",
+    "stack",
+    "sums",
+    "take",
+]
 
 
 class Rows(NamedTuple):
@@ -16,7 +32,7 @@ class Rows(NamedTuple):
     start: np.ndarray
     """int64 (rows + 1,)"""
     columns: np.ndarray
-    """uint32: unsigned indices need no check for negatives, which is what lets the inner loop vectorise"""
+    """uint32: unsigned indices need no check for negatives"""
     values: np.ndarray
     """float64"""
     n_columns: int
@@ -26,8 +42,8 @@ class Rows(NamedTuple):
         return self.start.size - 1, self.n_columns
 
     def numbers(self) -> np.ndarray:
-        """Row number of each entry."""
-        return np.repeat(np.arange(self.start.size - 1), np.diff(self.start))
+        """uint32: row number of each entry."""
+        return np.repeat(np.arange(self.start.size - 1, dtype=np.uint32), np.diff(self.start))
 
 
 def join(parts: Sequence[tuple[np.ndarray, ...]], n_columns: int) -> Rows:
@@ -49,20 +65,212 @@ def from_fixed(columns: np.ndarray, values: np.ndarray, n_columns: int) -> Rows:
 
 def sums(rows: Rows) -> np.ndarray:
     """Sum of each row."""
-    return np.bincount(rows.numbers(), weights=rows.values, minlength=rows.start.size - 1)
+    out = np.empty(rows.start.size - 1)
+    _sums(rows.start, rows.values, out)
+    return out
 
 
 @kernel
-def apply(fields, start, columns, values, least, out):
-    """Weighted means over what is not missing, where its weights reach ``least`` of one; NaN elsewhere.
+def _sums(start, values, out):
+    for i in range(start.size - 1):
+        total = 0.0
+        for k in range(start[i], start[i + 1]):
+            total += values[k]
+        out[i] = total
 
-    ``fields`` (n, columns) and ``out`` (n, rows); sums are float64 whatever the fields are.
+
+def divide(rows: Rows, by: np.ndarray) -> None:
+    """Divide each row by a number, in place."""
+    _divide(rows.start, rows.values, by)
+
+
+@kernel
+def _divide(start, values, by):
+    for i in range(start.size - 1):
+        for k in range(start[i], start[i + 1]):
+            values[k] /= by[i]
+
+
+def entries_of(start: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """Places of the entries of the rows ``which``, one row after the other."""
+    counts = (start[1:] - start[:-1])[which]
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.repeat(start[which], counts) + within
+
+
+def take(rows: Rows, which: np.ndarray) -> Rows:
+    """Some of the rows, in the order given."""
+    at = entries_of(rows.start, which)
+    counts = np.diff(rows.start)[which]
+    start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return Rows(start, rows.columns[at], rows.values[at], rows.n_columns)
+
+
+def select(rows: Rows, keep: np.ndarray) -> Rows:
+    """Only the entries that are wanted, bool (entries,)."""
+    if keep.all():
+        return rows
+    before = np.concatenate([[0], np.cumsum(keep)])
+    return Rows(before[rows.start].astype(np.int64), rows.columns[keep], rows.values[keep], rows.n_columns)
+
+
+def stack(first: Rows, second: Rows) -> Rows:
+    """The rows of the one, then those of the other."""
+    start = np.concatenate([first.start, first.start[-1] + second.start[1:]])
+    columns, values = (np.concatenate([getattr(r, n) for r in (first, second)]) for n in ("columns", "values"))
+    return Rows(start, columns, values, first.n_columns)
+
+
+def named(name: str, rows: Rows) -> dict[str, np.ndarray]:
+    """The arrays of rows by name, to be stored."""
+    return {f"{name}_{field}": np.asarray(value) for field, value in rows._asdict().items()}
+
+
+def unnamed(name: str, arrays: dict[str, np.ndarray]) -> Rows:
+    """Rows from arrays named by :func:`named`."""
+    start, columns, values, n_columns = (arrays[f"{name}_{field}"] for field in Rows._fields)
+    return Rows(start, columns, values, int(n_columns))
+
+
+# ---- application ----------------------------------------------------------------------------------------------------
+
+_STEP = 256
+"""Rows are looked at in steps of this many when blocks are made."""
+_PACKED = 20_480
+"""Most cells that are laid side by side at a time: what a core's second cache holds."""
+_ROWS = 32_768
+
+
+class Blocks(NamedTuple):
+    """Consecutive rows that are worked on together: rows ``bounds[b]:bounds[b + 1]`` use columns low..high (exclusive)."""
+
+    bounds: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def plan(rows: Rows) -> Blocks:
+    """Blocks of rows whose columns lie so close together that packing them pays; the numbers do not depend on it."""
+    n = rows.start.size - 1
+    bounds = np.append(np.arange(0, n, _STEP), n).astype(np.int64)
+    low, high = np.empty(bounds.size - 1, np.int64), np.empty(bounds.size - 1, np.int64)
+    _ranges(rows.start, rows.columns, bounds, low, high)
+    keep = [0]
+    lows, highs = [], []
+    for b in range(bounds.size - 1):
+        if lows and (
+            max(highs[-1], high[b]) - min(lows[-1], low[b]) <= _PACKED and bounds[b + 1] - bounds[keep[-2]] <= _ROWS
+        ):
+            keep[-1] = b + 1
+            lows[-1], highs[-1] = min(lows[-1], low[b]), max(highs[-1], high[b])
+        else:
+            keep.append(b + 1)
+            lows.append(low[b])
+            highs.append(high[b])
+    return Blocks(bounds[keep], np.array(lows, np.int64), np.array(highs, np.int64))
+
+
+@kernel
+def _ranges(start, columns, bounds, low, high):
+    for b in range(low.size):
+        lo, hi = np.int64(2**62), np.int64(0)
+        for k in range(start[bounds[b]], start[bounds[b + 1]]):
+            c = np.int64(columns[k])
+            lo, hi = min(lo, c), max(hi, c + 1)
+        low[b], high[b] = min(lo, hi), hi
+
+
+def apply(rows: Rows, blocks: Blocks, fields: np.ndarray, least: float, strict: bool) -> np.ndarray:
+    """Weighted means over what is not missing, where its weights reach ``least``; NaN elsewhere.
+
+    Parameters
+    ----------
+    fields
+        float32 or float64 (n, columns), C-contiguous; sums are float64.
+    least
+        Weight of valid columns that a row needs.
+    strict
+        Whether one missing column makes the result missing, as arithmetic has it.
+
+    Returns
+    -------
+    array (n, rows) of the dtype of ``fields``
     """
+    out = np.empty((fields.shape[0], rows.shape[0]), fields.dtype)
+    lanes = lanes_of(fields.dtype)
+
+    def work(b: int, _: int) -> None:
+        begin, end = blocks.bounds[b], blocks.bounds[b + 1]
+        low, high = blocks.low[b], blocks.high[b]
+        start = rows.start[begin : end + 1]
+        near = high - low <= max(_PACKED, 2 * (start[-1] - start[0]))
+        packed = fields.shape[0] - fields.shape[0] % lanes if near else 0
+        if 2 * (fields.shape[0] - packed) > lanes and near:
+            packed = fields.shape[0]
+        if packed:
+            _apply_lanes(fields, packed, start, rows.columns, rows.values, low, high, least, strict, out[:, begin:end])
+        _apply_each(fields[packed:], start, rows.columns, rows.values, least, strict, out[packed:, begin:end])
+
+    threads.over_blocks(work, blocks.low.size, block=1)
+    return out
+
+
+@kernel
+def _pack(fields, first, low, high, pack):
+    """Columns low..high of as many fields as there are lanes, side by side; lanes without a field are zero."""
+    lanes = pack.shape[1]
+    here = min(lanes, fields.shape[0] - first)
+    c = low
+    if here == lanes:
+        while c + lanes <= high:
+            transpose_tile(fields, first, c, pack, c - low, 0)
+            c += lanes
+    for column in range(c, high):
+        for k in range(lanes):
+            pack[column - low, k] = fields[first + k, column] if k < here else 0.0
+
+
+@kernel
+def _apply_lanes(fields, n, start, columns, values, low, high, least, strict, out):
+    lanes = 16 if fields.itemsize == 4 else 8
+    pack, tile = np.empty((high - low, lanes), fields.dtype), np.empty((lanes, lanes), fields.dtype)
+    rows = start.size - 1
+    scale = np.empty(rows)
+    for i in range(rows):
+        full = 0.0
+        for k in range(start[i], start[i + 1]):
+            full += values[k]
+        scale[i] = 1.0 / full if full > 0.0 and full >= least else np.nan
+    for first in range(0, n, lanes):
+        _pack(fields, first, low, high, pack)
+        here = min(lanes, n - first)
+        for i in range(0, rows, lanes):
+            some = min(lanes, rows - i)
+            for j in range(some):
+                begin, end = start[i + j], start[i + j + 1]
+                mean_lanes(pack, columns, values, begin, end, low, scale[i + j], least, strict, tile, j)
+            if some == lanes and here == lanes:
+                transpose_tile(tile, 0, 0, out, first, i)
+            else:
+                for j in range(some):
+                    for k in range(here):
+                        out[first + k, i + j] = tile[j, k]
+
+
+@kernel
+def _apply_each(fields, start, columns, values, least, strict, out):
+    """Field by field, with the arithmetic of the lanes."""
     for f in range(fields.shape[0]):
         field = fields[f]
         for i in range(start.size - 1):
-            total = 0.0
-            weight = 0.0
+            total = full = 0.0
+            for k in range(start[i], start[i + 1]):
+                total += values[k] * field[columns[k]]
+                full += values[k]
+            if total == total or strict:
+                out[f, i] = total * (1.0 / full) if full > 0.0 and full >= least else np.nan
+                continue
+            total = weight = 0.0
             for k in range(start[i], start[i + 1]):
                 value = field[columns[k]]
                 if value == value:
@@ -72,26 +280,24 @@ def apply(fields, start, columns, values, least, out):
 
 
 @kernel
-def apply_strict(fields, start, columns, values, least, out):
-    """As :func:`apply`, but any missing value with a weight makes the result missing."""
-    for f in range(fields.shape[0]):
-        field = fields[f]
-        for i in range(start.size - 1):
-            total = 0.0
-            weight = 0.0
-            for k in range(start[i], start[i + 1]):
-                total += values[k] * field[columns[k]]
-                weight += values[k]
-            out[f, i] = total / weight if weight > 0.0 and weight >= least else np.nan
-
-
-@kernel
-def apply_sum(fields, start, columns, values, least, out):  # noqa: ARG001
-    """Plain weighted sums, 0 for a row without weights; ``least`` is not used (same call as its siblings)."""
+def _coverage(fields, start, columns, values, out):
     for f in range(fields.shape[0]):
         field = fields[f]
         for i in range(start.size - 1):
             total = 0.0
             for k in range(start[i], start[i + 1]):
-                total += values[k] * field[columns[k]]
+                value = field[columns[k]]
+                if value == value:
+                    total += values[k]
             out[f, i] = total
+
+
+def coverage(rows: Rows, fields: np.ndarray) -> np.ndarray:
+    """Weights of what is not missing, float64 (n, rows)."""
+    out = np.empty((fields.shape[0], rows.shape[0]))
+
+    def work(begin: int, end: int) -> None:
+        _coverage(fields, rows.start[begin : end + 1], rows.columns, rows.values, out[:, begin:end])
+
+    threads.over_blocks(work, rows.shape[0], block=16_384)
+    return out

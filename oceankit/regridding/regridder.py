@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Any, TypeVar
+from collections.abc import Callable, Hashable
+from copy import copy
+from functools import cached_property, partial
+from os import PathLike
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -12,13 +15,16 @@ from oceankit.fields import blocks
 from oceankit.fields.coordinates import in_degrees
 from oceankit.fields.corners import find_bounds
 from oceankit.fields.grid import Edges, Grid, GridError
-from oceankit.numerics import sparse, threads
+from oceankit.numerics import sparse
 from oceankit.numerics.sparse import Rows
-from oceankit.regridding import weights
+from oceankit.regridding import exported_weights, foreign_weights, weight_files
+from oceankit.regridding.methods import EXTRAPOLATE, LIMITERS, METHODS, Options, operator
+from oceankit.regridding.operators import Operator
+from oceankit.regridding.report import report as make_report
+from oceankit.regridding.second_order import SecondOrder
 
 __all__ = ["METHODS", "NoOverlapError", "Regridder", "regrid"]
 
-METHODS = ("nearest", "bilinear", "conservative")
 Field = TypeVar("Field", xr.DataArray, xr.Dataset)
 
 
@@ -39,7 +45,9 @@ class Regridder:
         cell than that cell's own corners are outside. A list of points has no outside.
         ``"bilinear"``: between the four source centres around the target centre; in longitude and latitude on
         rectilinear sources, on the bilinear patch in space on curvilinear ones, barycentric in triangles.
+        ``"bicubic"``: cubic through sixteen centres; bilinear where one of them is missing.
         ``"conservative"``: first order; means over the areas of overlap (Jones 1999, with exact great-circle cells).
+        ``"conservative2"``: second order; each source cell holds a plane, its slope made of the neighbours that are there.
     skipna
         Whether missing source values are left out and the rest weighted up; if not, one missing value with a weight
         makes the target missing.
@@ -54,6 +62,9 @@ class Regridder:
     pole
         For ``"bilinear"``: ``"mean"`` closes the polar cap of a global source with a virtual pole point, the mean of
         the last row; None leaves it open.
+    limiter
+        For ``"conservative2"``: ``"barth_jespersen"`` keeps every cell's plane within what its neighbours have, so that no
+        new extremes arise (Barth and Jespersen 1989), at the price of accuracy at smooth extremes.
 
     Raises
     ------
@@ -82,74 +93,64 @@ class Regridder:
         periodic: bool | None = None,
         edges: Edges = "great_circle",
         pole: str | None = "mean",
+        limiter: str | None = None,
     ) -> None:
         if method not in METHODS:
             raise ValueError(f"method={method!r} is not known; choose one of {', '.join(map(repr, METHODS))}")
-        if not isinstance(min_coverage, float | int | np.floating | np.integer) or not 0.0 <= min_coverage <= 1.0:
-            raise ValueError(f"min_coverage={min_coverage!r}; it is a share between 0 and 1")
-        if extrapolate is not None:
+        _check_missing(skipna, min_coverage)
+        if extrapolate not in EXTRAPOLATE:
             raise ValueError(
-                f"extrapolate={extrapolate!r} is not available; only None, which leaves cells outside missing"
+                f"extrapolate={extrapolate!r} is not known; choose one of {', '.join(map(repr, EXTRAPOLATE))}"
             )
         if pole not in ("mean", None):
             raise ValueError(f"pole={pole!r} is not known; choose 'mean' or None")
         if edges not in ("great_circle", "latitude"):
             raise ValueError(f"edges={edges!r} is not known; choose 'great_circle' or 'latitude'")
+        if limiter not in LIMITERS:
+            raise ValueError(f"limiter={limiter!r} is not known; choose one of {', '.join(map(repr, LIMITERS))}")
         self.source = source if isinstance(source, Grid) else Grid.from_dataset(source)
         self.target = as_target(target)
         self.method = method
         self.skipna = skipna
         self.min_coverage = min_coverage
         self.edges: Edges = edges
-        if self.source.planar != self.target.planar:
-            raise GridError(
-                "one grid lies on the sphere and the other on a plane; give both lon and lat, or both x and y"
-            )
         wraps = self.source.periodic if periodic is None else periodic
-        self._rows = self._unmasked(self._compute(wraps, pole))
-        self._shared = blocks.Shared(self._rows)
-        if self._rows.values.size == 0:
+        self._options: Options | None = Options(method, wraps, edges, pole, limiter)
+        self._operator = operator(self.source, self.target, self._options)
+        self._shared = blocks.Shared(self._operator)
+        if self._operator.is_empty:
             raise NoOverlapError(
                 f"the source covers nothing of the target: source {self.source!r}, target {self.target!r}; "
                 "check that longitudes and latitudes are in the right order and units"
             )
 
-    def _compute(self, wraps: bool, pole: str | None) -> Rows:
-        if self.method == "nearest":
-            return weights.nearest(self.source, self.target)
-        if self.method == "bilinear":
-            return weights.bilinear(self.source, self.target, periodic=wraps, pole=pole)
-        return weights.conservative(self.source, self.target, edges=self.edges)
+    @cached_property
+    def _hidden(self) -> np.ndarray | None:
+        """bool (targets,): cells of the target that are masked and get no value."""
+        return None if self.target.mask is None else ~self.target.mask.values.ravel()
 
-    def _unmasked(self, rows: Rows) -> Rows:
-        """Without weights on masked source cells, and without rows of masked target cells."""
-        keep = np.ones(rows.values.size, bool)
-        if self.source.mask is not None:
-            keep &= self.source.mask.values.ravel()[rows.columns]
-        if self.target.mask is not None:
-            keep &= self.target.mask.values.ravel()[rows.numbers()]
-        if keep.all():
-            return rows
-        counts = np.bincount(rows.numbers()[keep], minlength=rows.shape[0])
-        start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        return Rows(start, rows.columns[keep], rows.values[keep], rows.n_columns)
+    def _matrix(self) -> Rows:
+        """The weights, without those of masked targets."""
+        rows = self._operator.matrix()
+        return rows if self._hidden is None else sparse.select(rows, ~self._hidden[rows.numbers()])
 
     @property
     def weights(self) -> xr.Dataset:
         """The weights in ESMF's convention: ``row`` (target) and ``col`` (source) count from 1, ``S`` is the weight."""
+        rows = self._matrix()
         grid_dims = {
             "src_grid_dims": ("src_grid_rank", np.array(self.source.shape[::-1], np.int32)),
             "dst_grid_dims": ("dst_grid_rank", np.array(self.target.shape[::-1], np.int32)),
         }
         return xr.Dataset(
             {
-                "row": ("n_s", (self._rows.numbers() + 1).astype(np.int32), {"long_name": "target cell, from 1"}),
+                "row": ("n_s", (rows.numbers() + 1).astype(np.int32), {"long_name": "target cell, from 1"}),
                 "col": (
                     "n_s",
-                    (self._rows.columns.astype(np.int64) + 1).astype(np.int32),
+                    (rows.columns.astype(np.int64) + 1).astype(np.int32),
                     {"long_name": "source cell, from 1"},
                 ),
-                "S": ("n_s", self._rows.values, {"long_name": "weight"}),
+                "S": ("n_s", rows.values, {"long_name": "weight"}),
                 **grid_dims,
             },
             attrs={"map_method": self.method, "normalization": "destarea", "edges": self.edges},
@@ -178,10 +179,185 @@ class Regridder:
         With conservative weights and ``min_coverage=0``, ``(regridded * coverage * target.area()).sum()`` is the integral
         of the source.
         """
-        valid = as_field(data).notnull().astype(np.float64)
-        return (
-            self._apply(valid, "coverage", -1.0).rename("coverage").assign_attrs(long_name="share covered", units="1")
+        out = self._apply(as_field(data), "coverage")
+        return out.rename("coverage").assign_attrs({}).assign_attrs(long_name="share covered", units="1")
+
+    def report(self) -> xr.Dataset:
+        """What becomes of each cell: coverage, weights, conservation, and why targets have no value.
+
+        Returns
+        -------
+        Dataset
+            On the target grid ``reason`` (a flag; its ``flag_meanings`` are the reasons), ``coverage``, ``weight_min``,
+            ``weight_max`` and ``n_sources``; on the source grid, its dimensions beginning with ``source_``,
+            ``source_share``. Counts and totals, among them how well areas close, are attributes. It is about weights;
+            what missing values do to a field is said by :meth:`coverage`.
+
+        Examples
+        --------
+        >>> found = Regridder(Grid.regular(lon=(0, 40, 2), lat=(0, 40, 2)), 10.0, "conservative").report()
+        >>> found.attrs["n_mapped"], found.attrs["n_outside_the_source"]
+        (16, 632)
+        """
+        areas = self.method in ("conservative", "conservative2")
+        rows = _shares(self._operator)
+        unmasked = None
+        if self._options is not None and self.source.mask is not None and not self.source.mask.values.all():
+            bare = copy(self.source)
+            bare.mask = None
+            unmasked = _shares(operator(bare, self.target, self._options))
+        attrs = {"method": self.method, "edges": self.edges, "min_coverage": self.min_coverage}
+        return make_report(
+            rows,
+            unmasked,
+            self.source,
+            self.target,
+            edges=self.edges if areas else None,
+            least=self.min_coverage,
+            attrs=attrs,
         )
+
+    # ---- files ------------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the regridder to a NetCDF file from which :meth:`load` makes it again, to the last bit.
+
+        The file takes the place of an earlier one when it is complete. For other tools there are :meth:`to_esmf` and
+        :meth:`to_scrip`.
+
+        Raises
+        ------
+        StoreError
+            If the path does not end in ``.nc``, the disk does not take the file, or a name or attribute of the grids'
+            coordinates is no text or number.
+        """
+        said = {k: v for k, v in vars(self).items() if not k.startswith("_") and k not in ("source", "target")}
+        said["_options"] = None if self._options is None else self._options._asdict()
+        weight_files.save(path, weight_files.Saved(self._operator, self.source, self.target, said))
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Regridder:
+        """The regridder of a file of :meth:`save`, without computing anything.
+
+        Raises
+        ------
+        StoreError
+            If there is no such file, it is no regridder, a newer oceankit wrote it, or it is damaged.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = os.path.join(folder.name, "weights.nc")
+        >>> Regridder(Grid.global_regular(5.0), 10.0, "conservative", min_coverage=0.2).save(path)
+        >>> Regridder.load(path).min_coverage
+        0.2
+        """
+        operator, source, target, said = weight_files.load(path)
+        options = said.pop("_options")
+        return cls._made(operator, source, target, None if options is None else Options(**options), said)
+
+    @classmethod
+    def from_esmf(
+        cls,
+        path: str | PathLike[str],
+        source: Grid | xr.Dataset | xr.DataArray,
+        target: Grid | xr.Dataset | xr.DataArray | float,
+        *,
+        skipna: bool = True,
+        min_coverage: float = 0.5,
+    ) -> Regridder:
+        """A regridder with weights that another tool wrote: ESMF, xESMF, TempestRemap, SCRIP or CDO.
+
+        Weights are applied as everywhere in this class: as means over what is not missing. So a file of partial cells
+        normalised by ``destarea`` gives means, not means diluted by the share that is not covered.
+
+        Parameters
+        ----------
+        path
+            NetCDF with ``row``, ``col``, ``S`` (ESMF) or ``dst_address``, ``src_address``, ``remap_matrix`` (SCRIP).
+        source, target
+            The grids that the file was written for, in its order. Sizes are compared, and centres where the file has
+            them; its masked cells take no part.
+        skipna, min_coverage
+            As for the class. Coverage is the file's ``frac_b`` (``dst_grid_frac``) where it has one, otherwise the sum of
+            the weights of a target, which ``fracarea`` makes one however little of it is covered.
+
+        Raises
+        ------
+        StoreError
+            If there is no such file, or its weights are not one number for each pair of cells that make means.
+        GridError
+            If it was written for other grids, or for the same in another order; the message says which.
+        """
+        _check_missing(skipna, min_coverage)
+        grid = source if isinstance(source, Grid) else Grid.from_dataset(source)
+        wanted = as_target(target)
+        found = foreign_weights.read(path)
+        operator = foreign_weights.matrix(found, grid, wanted)
+        said = {
+            "method": f"from file: {found.method or 'method not said'}",
+            "skipna": skipna,
+            "min_coverage": min_coverage,
+            "edges": found.edges,
+        }
+        return cls._made(operator, grid, wanted, None, said)
+
+    @classmethod
+    def _made(
+        cls, operator: Operator, source: Grid, target: Grid, options: Options | None, said: dict[str, Any]
+    ) -> Regridder:
+        """A regridder of parts that are there already; without ``options`` where they are not known."""
+        made = cls.__new__(cls)
+        made.source, made.target = source, target
+        made._operator, made._shared, made._options = operator, blocks.Shared(operator), options
+        for name, value in said.items():
+            setattr(made, name, value)
+        return made
+
+    def to_esmf(
+        self, path: str | PathLike[str], *, normalization: exported_weights.Normalization | None = None
+    ) -> None:
+        """Write the weights in the layout of ESMF_RegridWeightGen, which xESMF and NCO read.
+
+        Values that are missing and ``min_coverage`` are the reader's business: the file has the share of each target that
+        is covered as ``frac_b``. Bicubic and second-order weights are expanded to one number for each pair of cells; what
+        they do beside missing values is not in the file.
+
+        Parameters
+        ----------
+        path
+            Ends in ``.nc``.
+        normalization
+            ``"destarea"``: the weights of a target add up to the share of it that is covered (what conservative ones do by
+            default). ``"fracarea"``: to one.
+
+        Raises
+        ------
+        StoreError
+            If the method is no weighted mean of values, the grids are on a plane, or the file cannot be written.
+        """
+        self._export(path, "ESMF", normalization)
+
+    def to_scrip(
+        self, path: str | PathLike[str], *, normalization: exported_weights.Normalization | None = None
+    ) -> None:
+        """Write the weights in the layout of SCRIP, for ``cdo remap,target,weights``.
+
+        As :meth:`to_esmf`, but ``normalization`` is ``"fracarea"`` by default: CDO applies weights as they are. It uses them
+        only for fields whose missing values are the source's mask, and else makes its own without a word: give the
+        source a ``mask`` where fields have missing values.
+        """
+        self._export(path, "SCRIP", normalization)
+
+    def _export(
+        self, path: str | PathLike[str], convention: Literal["ESMF", "SCRIP"], normalization: str | None
+    ) -> None:
+        exported_weights.check_linear(self.method, self._operator)
+        exported_weights.write(
+            path, convention, self._matrix(), self.source, self.target,
+            method=self.method.removeprefix("from file: "), edges=self.edges, normalization=normalization,
+        )  # fmt: skip
 
     def _dataset(self, ds: xr.Dataset) -> xr.Dataset:
         mine = set(self.source.dims)
@@ -211,13 +387,12 @@ class Regridder:
         return {*(c.name for c in here), *(c.name for c in found or ()), *self.source.described_by}
 
     def _array(self, data: xr.DataArray) -> xr.DataArray:
-        # Shares come from sums of areas: a cell that is covered by half to rounding is covered by half.
-        out = self._apply(data, "value" if self.skipna else "strict", self.min_coverage - 1e-9)
+        out = self._apply(data, "value")
         # What was true of the cells of the source is not true of those of the target.
         out.attrs = {k: v for k, v in data.attrs.items() if k not in ("cell_measures", "grid_mapping", "coordinates")}
         return out
 
-    def _apply(self, data: xr.DataArray, mode: str, least: float) -> xr.DataArray:
+    def _apply(self, data: xr.DataArray, what: Literal["value", "coverage"]) -> xr.DataArray:
         name = repr(data.name) if data.name is not None else "the field"
         self._check(data, name)
         if data.dtype.kind not in "fiub":
@@ -232,17 +407,34 @@ class Regridder:
                 f"{name} and the target grid both have a dimension {clash[0]!r} that mean different things; "
                 f"rename one, for example data.rename({{{clash[0]!r}: 'old_{clash[0]}'}})"
             )
-        (out,) = blocks.along(
-            _apply_rows,
-            data,
-            self.source.dims,
-            [blocks.Output(target.dims, target.shape, dtype)],
-            constants={"rows": self._shared, "mode": mode, "least": least},
-            rechunk=True,
-        )
+        output = blocks.Output(target.dims, target.shape, dtype if what == "value" else np.float64)
+        pieces = [len(data.chunksizes.get(d, (0,))) for d in self.source.dims]
+        if max(pieces) > 1:
+            out = blocks.gathered(
+                data,
+                self.source.dims,
+                output,
+                partial(self._part, what=what),
+                nothing=np.nan if what == "value" else 0.0,
+            )
+        else:
+            (out,) = blocks.along(
+                self._work(what), data, self.source.dims, [output], constants={"operator": self._shared}, threaded=True
+            )
         coords = target.coords()
         out = out.drop_vars([c for c in coords if c in out.coords]).assign_coords(coords)
         return out.transpose(*_order(data.dims, self.source.dims, target.dims))
+
+    def _work(self, what: str, hidden: np.ndarray | None = None) -> Callable[..., np.ndarray]:
+        """What takes fields (n, sources) to (n, targets)."""
+        hidden = self._hidden if hidden is None else hidden
+        # Shares come from sums of areas: a cell that is covered by half to rounding is covered by half.
+        return partial(_work, what=what, least=self.min_coverage - 1e-9, strict=not self.skipna, hidden=hidden)
+
+    def _part(self, targets: np.ndarray, what: str) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+        cells, part = self._operator.part(targets)
+        hidden = None if self._hidden is None else self._hidden[targets]
+        return cells, partial(self._work(what, hidden), operator=part)
 
     def _check(self, data: xr.DataArray, name: str) -> None:
         source = self.source
@@ -276,10 +468,7 @@ class Regridder:
                 )
 
     def __repr__(self) -> str:
-        return (
-            f"<oceankit.Regridder {self.method}, {self._rows.values.size} weights\n"
-            f"  from {self.source!r}\n  to   {self.target!r}>"
-        )
+        return f"<oceankit.Regridder {self.method}\n  from {self.source!r}\n  to   {self.target!r}>"
 
 
 def regrid(
@@ -293,6 +482,7 @@ def regrid(
     periodic: bool | None = None,
     edges: Edges = "great_circle",
     pole: str | None = "mean",
+    limiter: str | None = None,
 ) -> Field:
     """Regrid a field once; options and errors as for :class:`Regridder`, which is worth keeping for a second field.
 
@@ -306,8 +496,15 @@ def regrid(
     """
     return Regridder(
         data, target, method, skipna=skipna, min_coverage=min_coverage, extrapolate=extrapolate, periodic=periodic,
-        edges=edges, pole=pole,
+        edges=edges, pole=pole, limiter=limiter,
     )(data)  # fmt: skip
+
+
+def _check_missing(skipna: Any, min_coverage: Any) -> None:
+    if not isinstance(skipna, bool | np.bool_):
+        raise ValueError(f"skipna={skipna!r}; it is True or False")
+    if not isinstance(min_coverage, float | int | np.floating | np.integer) or not 0.0 <= min_coverage <= 1.0:
+        raise ValueError(f"min_coverage={min_coverage!r}; it is a share between 0 and 1")
 
 
 def as_field(data: Any) -> xr.DataArray:
@@ -330,17 +527,23 @@ def as_target(target: Any) -> Grid:
     raise ValueError(f"target={target!r} is no grid; give a Grid, a Dataset that has one, or a step in degrees")
 
 
-def _apply_rows(fields: np.ndarray, *, rows: Rows, mode: str, least: float) -> np.ndarray:
-    """Apply the weights to fields (n, *source shape); result (n, targets), reshaped by the caller."""
+def _shares(operator: Operator) -> Rows:
+    """Weights as shares of the target: of second order, those without the gradients."""
+    return operator.rows if isinstance(operator, SecondOrder) else operator.matrix()
+
+
+def _work(
+    fields: np.ndarray, *, operator: Operator, what: str, least: float, strict: bool, hidden: np.ndarray | None
+) -> np.ndarray:
     flat = fields.reshape(fields.shape[0], -1)
-    out = np.empty((flat.shape[0], rows.shape[0]), fields.dtype)
-    kernel = {"value": sparse.apply, "strict": sparse.apply_strict, "coverage": sparse.apply_sum}[mode]
-
-    def work(begin: int, end: int) -> None:
-        kernel(flat, rows.start[begin : end + 1], rows.columns, rows.values, least, out[:, begin:end])
-
-    # A block of targets serves all fields while its weights are in cache.
-    threads.over_blocks(work, rows.shape[0], block=16_384)
+    if what == "coverage":
+        out = operator.coverage(flat)
+        if hidden is not None:
+            out[:, hidden] = 0.0
+        return out
+    out = operator.apply(flat, least, strict)
+    if hidden is not None:
+        out[:, hidden] = np.nan
     return out
 
 

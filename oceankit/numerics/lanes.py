@@ -1,0 +1,172 @@
+"""Sixteen float32 (eight float64) fields side by side: one cache line a cell, one vector instruction a weight.
+
+Numba vectorises along arrays, not across them, so these few operations are written as LLVM vectors. A ``pack`` is an
+array (cells, lanes) with the same cell of several fields in each row; the lanes fill 64 bytes.
+"""
+
+from typing import Any
+
+import llvmlite.ir as ir
+import numpy as np
+from numba import types
+from numba.extending import intrinsic
+
+__all__ = ["lanes_of", "mean_lanes", "transpose_tile"]
+
+_BYTES = 64
+_AHEAD = 512
+_I32, _I64, _F64 = ir.IntType(32), ir.IntType(64), ir.DoubleType()
+
+
+def lanes_of(dtype: Any) -> int:
+    """Fields that go side by side."""
+    return _BYTES // np.dtype(dtype).itemsize
+
+
+def _vectors(array: types.Array) -> tuple[ir.VectorType, ir.VectorType]:
+    """One vector of the array's own type, and the float64 one of as many lanes."""
+    element = ir.FloatType() if array.dtype == types.float32 else _F64
+    lanes = 16 if array.dtype == types.float32 else 8
+    return ir.VectorType(element, lanes), ir.VectorType(_F64, lanes)
+
+
+def _place(context: Any, builder: ir.IRBuilder, kind: Any, value: Any, row: Any, column: Any, kind_of: Any) -> Any:
+    """Pointer of the given type to one element of a 2-D array, by its strides."""
+    array = context.make_array(kind)(context, builder, value)
+    strides = [builder.extract_value(array.strides, k) for k in range(2)]
+    offset = builder.add(builder.mul(row, strides[0]), builder.mul(column, strides[1]))
+    raw = builder.gep(builder.bitcast(array.data, ir.IntType(8).as_pointer()), [offset])
+    return builder.bitcast(raw, kind_of.as_pointer())
+
+
+def _load(builder: ir.IRBuilder, pointer: Any, align: int) -> Any:
+    value = builder.load(pointer)
+    value.align = align
+    return value
+
+
+def _spread(builder: ir.IRBuilder, value: Any, vector: ir.VectorType) -> Any:
+    """The same value in every lane."""
+    nothing = ir.Constant(vector, ir.Undefined)
+    first = builder.insert_element(nothing, value, ir.Constant(_I32, 0))
+    return builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(_I32, vector.count), [0] * vector.count))
+
+
+def _weighted(builder: ir.IRBuilder, pack: Any, columns: Any, values: Any, span: Any, kinds: Any, valid: bool) -> Any:
+    """A loop over the entries of one row with its sums in registers: (weighted sum, weights of what is valid)."""
+    narrow, wide = kinds
+    begin, end, low = span
+    lanes, none = ir.Constant(_I64, narrow.count), ir.Constant(wide, None)
+    before = builder.block
+    head, body, after = (builder.append_basic_block(n) for n in ("head", "body", "after"))
+    builder.branch(head)
+    builder.position_at_end(head)
+    k, total, weight = builder.phi(_I64), builder.phi(wide), builder.phi(wide)
+    for phi, first in ((k, begin), (total, none), (weight, none)):
+        phi.add_incoming(first, before)
+    builder.cbranch(builder.icmp_signed("<", k, end), body, after)
+    builder.position_at_end(body)
+    cell = builder.sub(builder.zext(builder.load(builder.gep(columns, [k])), _I64), low)
+    x = _load(builder, builder.bitcast(builder.gep(pack, [builder.mul(cell, lanes)]), narrow.as_pointer()), 4)
+    x = x if narrow == wide else builder.fpext(x, wide)
+    w = _spread(builder, builder.load(builder.gep(values, [k])), wide)
+    if valid:
+        there = builder.fcmp_ordered("ord", x, x)
+        x, w = builder.select(there, x, none), builder.select(there, w, none)
+        weight.add_incoming(builder.fadd(weight, w), body)
+    else:
+        weight.add_incoming(weight, body)
+    total.add_incoming(builder.fadd(total, builder.fmul(x, w)), body)
+    k.add_incoming(builder.add(k, ir.Constant(_I64, 1)), body)
+    builder.branch(head)
+    builder.position_at_end(after)
+    return total, weight
+
+
+@intrinsic
+def mean_lanes(typingctx, pack, columns, values, begin, end, low, scale, least, strict, tile, row):  # noqa: ARG001
+    """``tile[row] = scale * sum(values[k] * pack[columns[k] - low])`` over k in begin..end, in every lane.
+
+    Where a lane comes out NaN and ``strict`` is false, the row is done again over what is not missing: the mean
+    by the weights of that, NaN where these do not reach ``least``.
+    """
+    given = (pack, columns, values, types.int64, types.int64, types.int64, types.float64, types.float64)
+    signature = types.void(*given, types.boolean, tile, types.int64)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        arrays = [context.make_array(signature.args[k])(context, builder, args[k]).data for k in range(3)]
+        kinds = narrow, wide = _vectors(signature.args[0])
+        scale, least, strict = args[6:9]
+        total, _ = _weighted(builder, *arrays, args[3:6], kinds, False)
+        result = builder.fmul(total, _spread(builder, scale, wide))
+        missing = builder.bitcast(builder.fcmp_unordered("uno", total, total), ir.IntType(wide.count))
+        again = builder.and_(
+            builder.icmp_unsigned("!=", missing, ir.Constant(missing.type, 0)),
+            builder.icmp_unsigned("==", strict, ir.Constant(strict.type, 0)),
+        )
+        clean = builder.block
+        redo, done = builder.append_basic_block("redo"), builder.append_basic_block("done")
+        builder.cbranch(again, redo, done)
+        builder.position_at_end(redo)
+        valid, weight = _weighted(builder, *arrays, args[3:6], kinds, True)
+        enough = builder.and_(
+            builder.fcmp_ordered(">=", weight, _spread(builder, least, wide)),
+            builder.fcmp_ordered(">", weight, ir.Constant(wide, None)),
+        )
+        nothing = ir.Constant(wide, [float("nan")] * wide.count)
+        partial = builder.select(enough, builder.fdiv(valid, weight), nothing)
+        # A lane without gaps keeps its value: what one field gets must not depend on those beside it.
+        partial = builder.select(builder.fcmp_unordered("uno", total, total), partial, result)
+        last = builder.block
+        builder.branch(done)
+        builder.position_at_end(done)
+        phi = builder.phi(wide)
+        phi.add_incoming(result, clean)
+        phi.add_incoming(partial, last)
+        out = phi if narrow == wide else builder.fptrunc(phi, narrow)
+        place = _place(context, builder, signature.args[9], args[9], args[10], ir.Constant(_I64, 0), narrow)
+        builder.store(out, place).align = 4
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def transpose_tile(typingctx, source, row, column, target, to_row, to_column):  # noqa: ARG001
+    """``target[to_row:, to_column:] = source[row:, column:].T`` for a square of as many cells as there are lanes.
+
+    Both are 2-D with contiguous rows. What follows in the source's rows is asked for ahead.
+    """
+    signature = types.void(source, types.int64, types.int64, target, types.int64, types.int64)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        kinds = signature.args
+        vector, _ = _vectors(kinds[0])
+        lanes = vector.count
+        byte = ir.IntType(8).as_pointer()
+        kind_of = ir.FunctionType(ir.VoidType(), [byte] + [_I32] * 3)
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind_of)
+        rows = []
+        for k in range(lanes):
+            line = builder.add(args[1], ir.Constant(_I64, k))
+            place = _place(context, builder, kinds[0], args[0], line, args[2], vector)
+            rows.append(_load(builder, place, 4))
+            ahead = builder.gep(builder.bitcast(place, byte), [ir.Constant(_I64, _AHEAD)])
+            builder.call(prefetch, [ahead, *(ir.Constant(_I32, n) for n in (0, 2, 1))])
+        size = 1
+        while size < lanes:
+            # Swap the off-diagonal squares of this size; twice the size is next.
+            low = [c if not c & size else lanes + c - size for c in range(lanes)]
+            high = [c + size if not c & size else lanes + c for c in range(lanes)]
+            for k in range(lanes):
+                if not k & size:
+                    a, b = rows[k], rows[k + size]
+                    rows[k] = builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_I32, lanes), low))
+                    rows[k + size] = builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_I32, lanes), high))
+            size *= 2
+        for k in range(lanes):
+            line = builder.add(args[4], ir.Constant(_I64, k))
+            builder.store(rows[k], _place(context, builder, kinds[3], args[3], line, args[5], vector)).align = 4
+        return context.get_dummy_value()
+
+    return signature, generate

@@ -1,0 +1,89 @@
+"""Whether the cells of a file are those of a grid, one by one; and if not, how the two differ."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from oceankit.fields.grid import Grid, GridError
+from oceankit.numerics.sphere import unit_vectors
+
+__all__ = ["check_places"]
+
+_TOLERANCE = 1e-3
+"""Degrees between two centres that are the same: coordinates in float32 are good for 2e-5 degrees."""
+
+
+def check_places(name: str, which: str, lon: np.ndarray, lat: np.ndarray, mask: np.ndarray | None, grid: Grid) -> None:
+    """Refuse a grid whose centres are not those of a file, in the file's order.
+
+    Parameters
+    ----------
+    name, which
+        The file, and ``"source"`` or ``"target"``, for the message.
+    lon, lat
+        float64 (cells,): centres in degrees, longitudes in any turn; x and y where the grid is on a plane.
+    mask
+        bool (cells,), None where all take part. Cells that take no part, or have no centre in the grid, are not looked at:
+        files have anything there.
+
+    Raises
+    ------
+    GridError
+        If one centre or more lies elsewhere; the message says whether the file has the same grid in another order.
+    """
+    theirs = np.column_stack([lon, lat, np.ones(lon.size)]) if grid.planar else unit_vectors(lon, lat)
+    if mask is not None:
+        theirs = np.where(mask[:, None], theirs, np.nan)
+    mine = grid.centres()
+    apart = _apart(theirs, mine, grid.planar)
+    if not (apart > _TOLERANCE).any():
+        return
+    at = int(np.nanargmax(apart))
+    x, y = grid._flat_centres().T
+    where = f"its cell {at + 1} has its centre at ({lon[at]:g}, {lat[at]:g}), that of the {which} is at ({x[at]:g}, {y[at]:g})"
+    order = _other_order(theirs, mine, grid)
+    remedy = order or f"give the {which} that the file was made for, or make the weights anew"
+    raise GridError(f"{name!r} was written for another {which} than {grid!r}: {where}; {remedy}")
+
+
+def _apart(a: np.ndarray, b: np.ndarray, planar: bool) -> np.ndarray:
+    """Distance of places, one by one: degrees, or units of a plane; NaN where one is none."""
+    chord = np.linalg.norm(a - b, axis=-1)
+    return chord if planar else np.degrees(2 * np.arcsin(np.minimum(chord / 2, 1.0)))
+
+
+def _other_order(theirs: np.ndarray, mine: np.ndarray, grid: Grid) -> str:
+    """What to do where the file has the same cells in another order."""
+    if len(grid.shape) != 2:
+        return ""
+    rows, columns = grid.dims
+    lattice = mine.reshape(*grid.shape, 3)
+    for other, said in _orders(lattice, theirs, str(rows), str(columns)):
+        if not (_apart(theirs, other.reshape(-1, 3), grid.planar) > _TOLERANCE).any():
+            return f"it is the same grid {said}"
+    return ""
+
+
+def _orders(lattice: np.ndarray, theirs: np.ndarray, rows: str, columns: str) -> Iterator[tuple[np.ndarray, str]]:
+    upside = f"stored with {rows!r} the other way around: turn the field and its grid with .isel({rows}=slice(None, None, -1))"
+    yield lattice[::-1], upside
+    yield lattice[:, ::-1], upside.replace(rows, columns)
+    yield (
+        lattice[::-1, ::-1],
+        f"stored with both {rows!r} and {columns!r} the other way around: turn the field and its grid",
+    )
+    yield (
+        np.swapaxes(lattice, 0, 1),
+        f"stored with {columns!r} before {rows!r}, in which order no grid of ours lies: make the weights anew",
+    )
+    known = np.flatnonzero(np.isfinite(theirs).all(axis=1))
+    row, column = divmod(int(known[0]), lattice.shape[1])
+    for turned, also in ((lattice, ""), (lattice[::-1], f", and with {rows!r} the other way around")):
+        away = np.linalg.norm(turned[row] - theirs[known[0]], axis=-1)
+        if np.isfinite(away).any():
+            shift = (int(np.nanargmin(away)) - column) % lattice.shape[1]
+            yield (
+                np.roll(turned, -shift, axis=1),
+                f"whose columns begin elsewhere{also}: turn the field and its grid with "
+                f".roll({columns}={-shift}, roll_coords=True)",
+            )
