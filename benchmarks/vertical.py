@@ -14,7 +14,9 @@ from oceankit.fields import depth_edges, depths, s_coordinate
 from oceankit.numerics import threads
 from oceankit.regridding import regrid_vertical
 
-LEVELS = np.array([0, 5, 10, 20, 30, 50, 75, 100, 125, 150, 200, 250, 300, 400, 500, 600, 700, 800, 1000, 1200, 1500, 2000, 2500.0])
+LEVELS = np.array(
+    [0, 5, 10, 20, 30, 50, 75, 100, 125, 150, 200, 250, 300, 400, 500, 600, 700, 800, 1000, 1200, 1500, 2000, 2500.0]
+)
 
 
 def best(work: Callable[[], Any], repeat: int = 5) -> float:
@@ -67,7 +69,9 @@ def xgcm_seconds(ds: xr.Dataset, depth: xr.DataArray, edges: xr.DataArray, metho
     # Its conservative method wants sums over layers and returns sums.
     amount = down["temp"] * np.abs(down["zw"].diff("s_w")).rename(s_w="s_rho").assign_coords(s_rho=down["s_rho"])
     try:
-        return best(lambda: grid.transform(amount, "Z", LEVELS, target_data=down["zw"], method="conservative").load(), 3)
+        return best(
+            lambda: grid.transform(amount, "Z", LEVELS, target_data=down["zw"], method="conservative").load(), 3
+        )
     except Exception as error:
         print(f"    xgcm conservative: {type(error).__name__}: {error}")
         return None
@@ -82,7 +86,9 @@ def main() -> None:
     loop = interp_seconds(depth.values, values)
     axis = xr.DataArray(np.linspace(5, 2600, 40), dims="s_rho", attrs={"units": "m", "positive": "down"})
     axis_edges = xr.DataArray(np.linspace(0, 2665, 41), dims="edge", attrs={"units": "m", "positive": "down"})
-    print(f"{columns} columns of 40 levels onto {LEVELS.size}; a copy of the field takes {1e9 * copy / columns:.0f} ns a column")
+    print(
+        f"{columns} columns of 40 levels onto {LEVELS.size}; a copy of the field takes {1e9 * copy / columns:.0f} ns a column"
+    )
     cases = {
         ("linear", "depths of each column"): {"depth": depth},
         ("linear", "one axis of depths"): {"depth": axis},
@@ -94,8 +100,14 @@ def main() -> None:
         for number in (1, 2):
             with threads.limit(number):
                 levels = None if "edges" in options else LEVELS
-                row.append(best(lambda m=method, o=options, v=levels: regrid_vertical(ds["temp"], v, method=m, dim="s_rho", **o)))
-        line = f"  {method:13s} {where:22s} {1e9 * row[0] / columns:5.0f} ns, two threads {1e9 * row[1] / columns:5.0f}; "
+                row.append(
+                    best(
+                        lambda m=method, o=options, v=levels: regrid_vertical(ds["temp"], v, method=m, dim="s_rho", **o)
+                    )
+                )
+        line = (
+            f"  {method:13s} {where:22s} {1e9 * row[0] / columns:5.0f} ns, two threads {1e9 * row[1] / columns:5.0f}; "
+        )
         line += f"{copy / row[0]:.2f} of the speed of a copy"
         if method == "linear":
             line += f"; numpy.interp/ours {loop * columns / row[0]:.1f}"

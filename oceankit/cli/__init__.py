@@ -7,11 +7,12 @@ What costs time to import (xarray, Dask, Numba, matplotlib) is imported by the c
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from oceankit._version import __version__
+from oceankit.cli._choices import EXTRAPOLATE, LEVELS_METHODS, LEVELS_OUTSIDE, LIMITERS, REGRID_METHODS
 
 if TYPE_CHECKING:
     from oceankit.cli._nodes import Mistake
@@ -63,6 +64,91 @@ def _refuse(runfile: Path, mistakes: "list[Mistake]") -> NoReturn:
     count = len(mistakes)
     click.echo(f"{runfile}: {count} mistake{'s' * (count != 1)}; nothing was run", err=True)
     sys.exit(1)
+
+
+def _listed(_: click.Context, option: click.Parameter, value: str | None) -> list[str]:
+    """Words between commas."""
+    words = [] if value is None else [w.strip() for w in value.split(",")]
+    if "" in words:
+        raise click.BadParameter(f"{value!r} has nothing between two commas", param=option)
+    return words
+
+
+def _numbers(context: click.Context, option: click.Parameter, value: str | None) -> list[float] | None:
+    try:
+        return [float(w) for w in _listed(context, option, value)] or None
+    except ValueError:
+        raise click.BadParameter(f"{value!r} must be numbers between commas, such as 0,10,50", param=option) from None
+
+
+def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> list[tuple[str, str]]:
+    pairs = [_listed(context, option, value) for value in values]
+    if any(len(p) != 2 for p in pairs):
+        raise click.BadParameter(f"{values[0]!r} must be two variables with a comma, such as uo,vo", param=option)
+    return [(u, v) for u, v in pairs]
+
+
+@main.command()
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.argument("out", type=click.Path(path_type=Path), metavar="TARGET_FILE")
+@click.option(
+    "--to",
+    required=True,
+    metavar="GRID",
+    help="A step in degrees (0.25), r360x180 as in CDO, west,east,step/south,north,step, or a file that has the grid.",
+)
+@click.option("--method", type=click.Choice(REGRID_METHODS), help="How; bilinear by default.")
+@click.option("--variables", callback=_listed, metavar="A,B", help="Only these; by default all that lie on a grid.")
+@click.option(
+    "--vectors",
+    callback=_pairs,
+    multiple=True,
+    metavar="U,V",
+    help="Two components of a vector; may be given several times.",
+)
+@click.option(
+    "--angle",
+    metavar="grid|NAME|COS,SIN|0",
+    help="Of components along the axes of the grid: derived from it, or in a variable; 0 says they are eastward and northward.",
+)
+@click.option("--levels", callback=_numbers, metavar="M,M", help="Depths in metres to go to first, in each column.")
+@click.option("--levels-method", type=click.Choice(LEVELS_METHODS), default="linear", show_default=True)
+@click.option(
+    "--levels-extrapolate", type=click.Choice(LEVELS_OUTSIDE), help="Above the first and below the last level."
+)
+@click.option("--extrapolate", type=click.Choice(EXTRAPOLATE), help="What fills cells without a value.")
+@click.option("--min-coverage", type=click.FloatRange(0, 1), default=0.5, show_default=True)
+@click.option("--keep-missing", is_flag=True, help="One missing source cell makes the target missing.")
+@click.option("--limiter", type=click.Choice(LIMITERS), help="For conservative2: no new extremes.")
+@click.option(
+    "--weights",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.nc",
+    help="Where weights are kept: read if it is there (also weights of ESMF or CDO, without --method), else written.",
+)
+@click.option("--report", is_flag=True, help="Print what becomes of the cells.")
+@click.option("--report-map", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.png", help="Draw it.")
+@click.option("--force", is_flag=True, help="Replace files that are there.")
+@click.option("--debug", is_flag=True, help="Show the full traceback where something fails.")
+def regrid(**given: Any) -> None:
+    """Regrid whole files: every variable of SOURCE... that lies on a grid, into TARGET_FILE (.nc or .zarr).
+
+    Other dimensions, attributes and variables without places are kept; the work is done chunk by chunk. For example,
+    'oceankit regrid in.nc out.nc --to 1 --method conservative' is 'cdo remapcon,r360x180 in.nc out.nc'.
+    """
+    os.environ.setdefault("MPLBACKEND", "Agg")
+    from oceankit.cli.regridding import order_of, regrid_files
+
+    debug = given.pop("debug")
+    try:
+        regrid_files(order_of(given))
+    except Exception as error:
+        if debug:
+            raise
+        words = " ".join(str(error).split())
+        raise click.ClickException(
+            words if isinstance(error, ValueError) else f"{type(error).__name__}: {words}"
+        ) from error
 
 
 @main.command()

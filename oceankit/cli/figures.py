@@ -15,7 +15,7 @@ from oceankit.cli.words import degrees, label_of, when_text
 from oceankit.cli.work import Spells, Work
 from oceankit.fields import Grid, coordinates
 
-__all__ = ["draw"]
+__all__ = ["draw", "draw_regridding"]
 
 
 def draw(work: Work, spec: dict[str, Any], path: Path) -> str:
@@ -28,6 +28,21 @@ def draw(work: Work, spec: dict[str, Any], path: Path) -> str:
         # pyplot keeps every figure it has made until told otherwise.
         require("matplotlib.pyplot", extra="plot", purpose="figures").close(figure)
     return spec["caption"] or caption
+
+
+def draw_regridding(work: Work, path: Path) -> None:
+    """Draw what the regridding made of each cell, for the first of the fields."""
+    assert work.regridder is not None  # the key lies under 'regrid'
+    field, dims = work.data.field, work.regridder.source.dims
+    report = work.regridder.report(field.isel({d: 0 for d in field.dims if d not in dims}))
+    figure = products.plot_regridding(
+        report, title=f"{work.title}: {work.step['regrid']['method']}", stamp=work.stamp, attribution=work.note
+    )
+    try:
+        with replaced(path) as part:
+            figure.savefig(part, dpi=150, format="png")
+    finally:
+        require("matplotlib.pyplot", extra="plot", purpose="figures").close(figure)
 
 
 def _map(work: Work, spec: dict[str, Any]) -> tuple[Any, str]:

@@ -67,6 +67,8 @@ class _Runner:
         observations = (step["assimilate"] or {}).get("observations") or {}
         if observations.get("save"):
             self._stage("observations", lambda: self._observations(observations["save"], metadata))
+        if step["regrid"] is not None and step["regrid"]["report"] is not None:
+            self._stage("report", self._report)
         for figure in step["figure"] or ():
             self._stage("figure", partial(self._figure, figure))
         if step["bulletin"] is not None:
@@ -81,6 +83,13 @@ class _Runner:
         path = self._place(name)
         assert self.work.corrected is not None  # the key lies under 'assimilate'
         storing.write_observations(self.work, self.work.corrected, path, metadata)
+        return self._done(path)
+
+    def _report(self) -> str:
+        from oceankit.cli.figures import draw_regridding
+
+        path = self._place(self.work.step["regrid"]["report"])
+        draw_regridding(self.work, path)
         return self._done(path)
 
     def _figure(self, spec: dict[str, Any]) -> str:

@@ -3,14 +3,14 @@
 import re
 from typing import Any
 
+from oceankit.cli._grid_schema import LEVELS, REGRID
 from oceankit.cli._types import Choice, Date, Either, Flag, Free, Key, Number, Path, Section, Several, Text
 
-__all__ = ["ACDD", "COVARIANCES", "REGRID_METHODS", "RUN_FILE", "STAGES", "VERSION"]
+__all__ = ["ACDD", "COVARIANCES", "RUN_FILE", "STAGES", "VERSION"]
 
 VERSION = 1
-STAGES = ("input", "regrid", "assimilate", "anomalies", "events", "product", "figure", "bulletin")
-# As in oceankit.regridding and oceankit.numerics.covariance, whose import would cost seconds; a test holds them equal.
-REGRID_METHODS = ("nearest", "bilinear", "conservative")
+STAGES = ("input", "levels", "regrid", "assimilate", "anomalies", "events", "product", "figure", "bulletin")
+# As in oceankit.numerics.covariance, whose import would cost seconds; a test holds them equal.
 COVARIANCES = ("gaspari_cohn", "gaussian", "matern")
 
 _positive = Number(above=0)
@@ -65,32 +65,6 @@ INPUT = Section(
             "whether the data are real (measured, or a model run of the actual ocean); `false` stamps the figures",
         ),
         "provenance_note": Key(Text(), "what the data are and where they come from, printed on figures and bulletins"),
-    },
-)
-TO = Section(
-    "regrid.to",
-    "The grid that is wanted.",
-    {
-        "step": Key(_positive, "the global regular grid of this many degrees"),
-        "lon": Key(Several(Number(), (3, 3)), "west edge, east edge and step, in degrees"),
-        "lat": Key(Several(Number(), (3, 3)), "south edge, north edge and step, in degrees"),
-        "like": Key(Path(), "a file whose grid is taken"),
-    },
-    one_of=(("step",), ("lon", "lat"), ("like",)),
-)
-REGRID = Section(
-    "regrid",
-    "Put the field on another grid.",
-    {
-        "to": Key(TO, "the grid that is wanted", required=True),
-        "method": Key(Choice(REGRID_METHODS), "how; `conservative` keeps integrals", default="bilinear"),
-        "min_coverage": Key(
-            Number(least=0, most=1), "share of a cell that valid data must cover for it to get a value", default=0.5
-        ),
-        "skipna": Key(Flag(), "leave missing data out and weight the rest up", default=True),
-        "edges": Key(
-            Choice(("great_circle", "latitude")), "edges of cells, for `conservative`", default="great_circle"
-        ),
     },
 )
 TRACKS = Section(
@@ -292,6 +266,7 @@ STEP = Section(
         "title": Key(Text(), "of the product, figure and bulletin; by default the name"),
         "metadata": Key(METADATA, "attributes of this step's product"),
         "input": Key(INPUT, "the field to work on", required=True),
+        "levels": Key(LEVELS, "put it on other depths"),
         "regrid": Key(REGRID, "put it on another grid"),
         "assimilate": Key(ASSIMILATE, "correct it by observations"),
         "anomalies": Key(ANOMALIES, "depart from its own climatology"),

@@ -11,7 +11,7 @@ from oceankit.cli.words import label_of
 from oceankit.cli.work import Corrected, Work
 from oceankit.fields import Grid, open_fields
 
-__all__ = ["metadata_of", "write_observations", "write_product"]
+__all__ = ["metadata_of", "with_cell_bounds", "write_observations", "write_product"]
 
 
 def write_product(work: Work, path: Path, metadata: dict[str, Any]) -> None:
@@ -122,11 +122,11 @@ def _with_bounds(ds: xr.Dataset, work: Work) -> xr.Dataset:
             ds = ds.assign({bounds: there.load()})
     grid = None if work.regridder is None else work.regridder.target
     if grid is not None and grid.kind == "rectilinear" and not grid.planar:
-        ds = _with_cell_bounds(ds, grid)
+        ds = with_cell_bounds(ds, grid)
     return ds
 
 
-def _with_cell_bounds(ds: xr.Dataset, grid: Grid) -> xr.Dataset:
+def with_cell_bounds(ds: xr.Dataset, grid: Grid) -> xr.Dataset:
     corners = grid.corners
     for axis, bounds in ((grid.lon, "lon_bnds"), (grid.lat, "lat_bnds")):
         ds = ds.assign({bounds: corners[bounds].variable})

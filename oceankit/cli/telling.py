@@ -244,6 +244,9 @@ def _printed(events: xr.Dataset, pace: str) -> xr.Dataset:
 
 def _method(work: Work) -> str:
     step, parts = work.step, []
+    if step["levels"] is not None:
+        depths = step["levels"]["depths"] or step["levels"]["edges"]
+        parts.append(f"Brought to depths of {min(depths):g} to {max(depths):g} m ({step['levels']['method']}).")
     if work.regridder is not None:
         parts.append(
             f"Regridded ({step['regrid']['method']}) to {by_times(work.regridder.target.shape)} cells, of which at least "

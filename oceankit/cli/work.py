@@ -13,6 +13,7 @@ import xarray as xr
 from oceankit.anomaly import anomalies, climatology, spells
 from oceankit.assimilation import OptimalInterpolation
 from oceankit.cli import experiment as experiments
+from oceankit.cli.gridding import kept, on_levels, options_of
 from oceankit.cli.inputs import Input, grid_of, opened, target_grid
 from oceankit.cli.places import found
 from oceankit.cli.words import label_of, when_text
@@ -119,21 +120,28 @@ def open_input(work: Work) -> str:
     return f"{work.result.name} ({_sizes(work.result)}{units}) from {files} file{'s' * (files != 1)}"
 
 
+def relevel(work: Work) -> str:
+    """Put the field on other depths."""
+    spec = work.step["levels"]
+    work.data = on_levels(work.data, spec)
+    work.result = work.data.field
+    depths = spec["depths"] or spec["edges"]
+    number = len(depths) - (spec["depths"] is None)
+    return f"{spec['method']}, {number} from {min(depths):g} to {max(depths):g} m"
+
+
 def regrid(work: Work) -> str:
     """Put the field on the target grid."""
     spec = work.step["regrid"]
     target = target_grid(spec["to"], work.folder)
     if spec["to"]["like"] is not None:
         work.sources += found(spec["to"]["like"], work.folder)
-    work.regridder = _regridder(work.data, target, spec)
+    path = None if spec["weights"] is None else work.folder / spec["weights"]
+    work.regridder, weights = kept(path, grid_of(work.data), target, spec["method"], options_of(spec))
     work.result = _restful(work.regridder(work.result))
     source = work.regridder.source
-    return f"{spec['method']}, {source.kind} {_shape(source)} to {target.kind} {_shape(target)}"
-
-
-def _regridder(data: Input, target: Grid, spec: dict[str, Any]) -> Regridder:
-    options = {"skipna": spec["skipna"], "min_coverage": spec["min_coverage"], "edges": spec["edges"]}
-    return Regridder(grid_of(data), target, spec["method"], **options)
+    told = f"{spec['method']}, {source.kind} {_shape(source)} to {target.kind} {_shape(target)}"
+    return f"{told}; {weights}" if weights else told
 
 
 def _restful(regridded: xr.DataArray) -> xr.DataArray:
@@ -185,6 +193,8 @@ def _truth(work: Work) -> tuple[xr.DataArray, str]:
     truth_spec = work.step["assimilate"]["observations"]["synthetic"]["truth"]
     spec = work.step["input"] | {k: v for k, v in truth_spec.items() if k != "select" and v is not None}
     data = opened(spec | {"select": truth_spec["select"]}, work.folder)
+    if work.step["levels"] is not None:
+        data = on_levels(data, work.step["levels"])
     work.sources += [s for s in data.sources if s not in work.sources]
     many = {str(d): n for d, n in data.field.sizes.items() if n > 1 and d not in grid_of(data).dims}
     if many:
@@ -196,7 +206,9 @@ def _truth(work: Work) -> tuple[xr.DataArray, str]:
     source = work.regridder.source
     if same.dims == source.dims and same.lon.equals(source.lon) and same.lat.equals(source.lat):
         return work.regridder(data.field), when
-    return _regridder(data, work.regridder.target, work.step["regrid"])(data.field), when
+    spec = work.step["regrid"]
+    other = Regridder(grid_of(data), work.regridder.target, spec["method"], **options_of(spec))
+    return other(data.field), when
 
 
 def _score(work: Work, corrected: Corrected, experiment: experiments.Experiment) -> str:
@@ -289,6 +301,7 @@ def box_mean(whole: xr.DataArray, box: dict[str, Any]) -> xr.DataArray:
 
 COMPUTING: dict[str, Callable[[Work], str]] = {
     "input": open_input,
+    "levels": relevel,
     "regrid": regrid,
     "assimilate": assimilate,
     "anomalies": depart,

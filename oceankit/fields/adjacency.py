@@ -6,7 +6,7 @@ import numpy as np
 
 from oceankit.fields import _adjacency_kernels as kernels
 from oceankit.fields.corners import GridError
-from oceankit.fields.geometry import vectors
+from oceankit.fields.geometry import first_of_equals, vectors
 from oceankit.fields.grid import Grid
 from oceankit.fields.topology import circular_order
 from oceankit.numerics import neighbours, threads
@@ -172,7 +172,7 @@ def _of_mesh(grid: Grid) -> Adjacency:
     faces, n_nodes = mesh.faces, mesh.node_x.size
     if not by_node:
         # A mesh written cell by cell has each corner as often as there are cells at it.
-        first = _first_of_equals(vectors(mesh.node_x, mesh.node_y, mesh.planar))
+        first = first_of_equals(vectors(mesh.node_x, mesh.node_y, mesh.planar))
         faces = np.where(faces >= 0, first[faces], np.int32(-1))
     node_start = np.zeros(n_nodes + 1, np.int64)
     kernels.faces_of_nodes(faces, node_start, np.empty(0, np.int32))
@@ -181,14 +181,3 @@ def _of_mesh(grid: Grid) -> Adjacency:
     kernels.faces_of_nodes(faces, node_start[:-1].copy(), items)
     around = kernels.around_nodes if by_node else kernels.around_faces
     return _filled(around, grid.size, np.ascontiguousarray(faces), node_start, items)
-
-
-def _first_of_equals(points: np.ndarray) -> np.ndarray:
-    """int32 (n,): the first of the points (n, 3) that stand where each one stands; the same to a few millimetres."""
-    scale = max(float(np.nanmax(np.abs(points[:, :2]), initial=0.0)), 1e-300)
-    there = np.isfinite(points).all(axis=1)
-    keys = np.round(np.where(there[:, None], points, 0.0) / scale * 2.0**30).astype(np.int64)
-    code = (keys[:, 0] * 1_000_003 + keys[:, 1]) * 1_000_003 + keys[:, 2]
-    code = np.where(there, code, np.iinfo(np.int64).min + np.arange(code.size))
-    _, first, group = np.unique(code, return_index=True, return_inverse=True)
-    return first[group.ravel()].astype(np.int32)

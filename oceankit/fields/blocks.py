@@ -178,9 +178,9 @@ def columns(
     Parameters
     ----------
     kernel
-        ``kernel(values, *beside, axis=axis, **constants)``: ``values`` has the dimensions of ``field``, each array beside it too, with
-        length 1 where it lacks one and with its own dimension at ``axis``. It returns an array like ``values`` whose ``axis`` has
-        the size of the output. It must treat columns independently and release the GIL; threads are its own affair.
+        ``kernel(values, *beside, axis=axis, **constants)``: ``values`` has the dimensions of ``field``, each array beside it
+        too, with length 1 where it lacks one and with its own dimension at ``axis``. It returns an array like ``values`` whose
+        ``axis`` has the size of the output. It must treat columns independently and release the GIL; threads are its own affair.
     field
         Lazy where it or what lies beside it is lazy; its chunks along ``dim`` are merged, others are kept.
     dim
@@ -203,14 +203,14 @@ def columns(
         arrays.append(array.transpose(*(d for d in names if d in array.dims)))
         places.append(tuple(slice(None) if d in array.dims else None for d in names))
 
-    def call(values: np.ndarray, *others: np.ndarray, **known: Any) -> np.ndarray:
+    def call(values: np.ndarray, *others: np.ndarray, known: Mapping[str, Any]) -> np.ndarray:
         full = [o[place] for o, place in zip(others, places, strict=True)]
         return kernel(values, *full, axis=axis, **known)
 
     if is_lazy(field) or any(is_lazy(a) for a in arrays):
         data = _lazy_columns(call, field, dim, arrays, places, output, constants)
     else:
-        data = call(np.asarray(field.data), *(np.asarray(a.data) for a in arrays), **_values(constants))
+        data = call(np.asarray(field.data), *(np.asarray(a.data) for a in arrays), known=_values(constants))
     dims = tuple(output.dims[0] if d == dim else d for d in field.dims)
     kept = {k: v for k, v in field.coords.items() if not {dim, output.dims[0]} & set(v.dims)}
     return xr.DataArray(data, dims=dims, coords=kept, name=field.name, attrs=field.attrs)
@@ -241,7 +241,7 @@ def _lazy_columns(
         parts += [_in_chunks(a.data, [wanted[field.dims[k]] if k < field.ndim else -1 for k in mine]), mine]
     return dask.array.blockwise(
         call, out, *parts, new_axes={field.ndim: output.shape[0]}, dtype=output.dtype, concatenate=True, align_arrays=False,
-        meta=np.empty((0,) * field.ndim, output.dtype), **_keys(constants),
+        meta=np.empty((0,) * field.ndim, output.dtype), known=_keys(constants),
     )  # fmt: skip
 
 

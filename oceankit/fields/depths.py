@@ -81,7 +81,7 @@ def depths(
     >>> ds = s_coordinate(3, theta_s=0.0, theta_b=0.0, hc=10.0).assign(h=("x", [30.0, 300.0]), zeta=("x", [0.0, 0.0]))
     >>> ds["temp"] = ("s_rho", "x"), [[5.0, 4.0], [6.0, 5.0], [9.0, 8.0]]
     >>> depths(ds, "temp").values.round(1).tolist()
-    [[22.4, 210.5], [9.4, 79.8], [1.9, 12.9]]
+    [[21.9, 209.7], [9.4, 77.4], [1.9, 9.7]]
     """
     return _told(find_levels(*_parts(ds, variable, dim)).centres(), positive, "levels")
 
@@ -95,9 +95,10 @@ def depth_edges(
 ) -> xr.DataArray:
     """Depths of the edges of the layers of a variable in metres: between the layers, above the first and below the last.
 
-    From the interfaces of the model where they are known (``s_w`` with ``Cs_w``, ``siglev``, ``z_w``), from thicknesses, bounds or
-    an axis of interfaces. Otherwise half-way between the levels: in terrain-following levels from the sea floor to the surface,
-    elsewhere with the outer edges as far from their levels as the inner ones, but an axis of depths does not begin above 0.
+    From the interfaces of the model where they are known (``s_w`` with ``Cs_w``, ``siglev``, ``z_w``), from thicknesses, bounds
+    or an axis of interfaces. Otherwise half-way between the levels: in terrain-following levels from the sea floor to the
+    surface, elsewhere with the outer edges as far from their levels as the inner ones, but an axis of depths does not begin
+    above 0.
 
     Parameters, errors and notes are those of :func:`depths`.
 
@@ -149,7 +150,9 @@ def _parts(
 
 def _first(ds: xr.Dataset, variable: Hashable | None, dim: Hashable | None) -> xr.DataArray:
     if variable is not None:
-        raise CoordinateError(f"{describe(ds)} has no variable {variable!r}; it has {', '.join(map(repr, ds.data_vars))}")
+        raise CoordinateError(
+            f"{describe(ds)} has no variable {variable!r}; it has {', '.join(map(repr, ds.data_vars))}"
+        )
     # The fullest field first: profiles and curves along s_rho also have a vertical dimension.
     for name in sorted(ds.data_vars, key=lambda n: -ds[n].ndim):
         field = ds[name]
@@ -197,7 +200,11 @@ def _axis(ds: xr.Dataset, dim: Hashable) -> xr.DataArray | None:
     if dim in ds.variables:
         return ds[dim]
     along = [n for n, v in ds.variables.items() if v.dims == (dim,) and v.dtype.kind in "fiu"]
-    told = [n for n in along if ds[n].attrs.get("positive") or ds[n].attrs.get("standard_name") in ("depth", "height", "altitude")]
+    told = [
+        n
+        for n in along
+        if ds[n].attrs.get("positive") or ds[n].attrs.get("standard_name") in ("depth", "height", "altitude")
+    ]
     return ds[told[0]] if len(told) == 1 else None
 
 
@@ -222,4 +229,3 @@ class _Explicit:
         found, names = axis_edges(self._ds, self._given, self._dim)
         self.described_by |= names
         return found
-

@@ -8,7 +8,16 @@ from oceankit.fields.corners import GridError, lattice_to_cells
 from oceankit.fields.meshes import Mesh
 from oceankit.numerics import sphere, threads
 
-__all__ = ["face_centres", "farthest_corners", "longest_edges", "lattice_or_loose", "oriented", "rectilinear_cells", "vectors"]
+__all__ = [
+    "face_centres",
+    "farthest_corners",
+    "first_of_equals",
+    "longest_edges",
+    "lattice_or_loose",
+    "oriented",
+    "rectilinear_cells",
+    "vectors",
+]
 
 
 def vectors(x: np.ndarray, y: np.ndarray, planar: bool) -> np.ndarray:
@@ -77,6 +86,17 @@ def _shared(v: np.ndarray) -> bool:
         (v[:-1, :, 3], v[1:, :, 0]), (v[:-1, :, 2], v[1:, :, 1]),
     )  # fmt: skip
     return all(np.array_equal(a, b) for a, b in pairs)
+
+
+def first_of_equals(points: np.ndarray) -> np.ndarray:
+    """int32 (n,): the first of the points (n, 3) that stand where each one stands; the same to a few millimetres."""
+    scale = max(float(np.nanmax(np.abs(points[:, :2]), initial=0.0)), 1e-300)
+    there = np.isfinite(points).all(axis=1)
+    keys = np.round(np.where(there[:, None], points, 0.0) / scale * 2.0**30).astype(np.int64)
+    code = (keys[:, 0] * 1_000_003 + keys[:, 1]) * 1_000_003 + keys[:, 2]
+    code = np.where(there, code, np.iinfo(np.int64).min + np.arange(code.size))
+    _, first, group = np.unique(code, return_index=True, return_inverse=True)
+    return first[group.ravel()].astype(np.int32)
 
 
 def face_centres(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:

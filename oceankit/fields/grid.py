@@ -9,11 +9,12 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from oceankit.fields import checks, coordinates, geometry, topology
+from oceankit.fields import checks, coordinates, dual, geometry, topology
 from oceankit.fields.corners import GridError, axis_edges, derive_curvilinear
 from oceankit.fields.places import (
     LAT_ATTRS,
     LON_ATTRS,
+    Location,
     Places,
     check_extent,
     pair_1d,
@@ -72,6 +73,7 @@ class Grid:
         lat: Hashable | None = None,
         bounds: tuple[Hashable, Hashable] | None = None,
         mask: Hashable | xr.DataArray | None = None,
+        location: Location | None = None,
     ) -> Grid:
         """The grid of a dataset or field.
 
@@ -88,6 +90,9 @@ class Grid:
             than the centres in each direction.
         mask
             Name or array over the grid's dimensions; zero, False or missing means that a cell takes no part.
+        location
+            Of a mesh: whether the values stand at its nodes (``"node"``) or its faces (``"face"``). Where None, the side
+            that has more of the dataset's variables.
 
         Raises
         ------
@@ -109,7 +114,9 @@ class Grid:
             raise GridError(
                 f"mask= is {given}, which is neither a variable of {coordinates.describe(ds)} nor a DataArray"
             )
-        places = read(container, ds, lon, lat, bounds)
+        if location not in (None, "node", "face"):
+            raise GridError(f"location={location!r} is not known; choose 'node', 'face' or None")
+        places = read(container, ds, lon, lat, bounds, location)
         grid = cls(places, found_mask)
         checks.refuse_data_without_place(container, places, grid.mask)
         return grid
@@ -221,6 +228,7 @@ class Grid:
         """Corners of the cells as CF bounds: ``lon_bnds`` and ``lat_bnds`` (``x_bnds``, ``y_bnds`` on a plane).
 
         Shape (n, 2) for each axis of a rectilinear grid, (..., corners) otherwise, NaN where a corner is missing.
+        The cell of a node of a mesh goes through the centres of its faces and the middles of its edges.
 
         Raises
         ------
@@ -237,14 +245,15 @@ class Grid:
             return xr.Dataset(arrays)
         if self.kind == "curvilinear":
             a, b = self._bounds if self._bounds is not None else self._derived_cells()
-        elif self.kind == "mesh" and self._mesh is not None and self.location == "face":
-            faces = self._mesh.faces
-            a = np.where(faces >= 0, self._mesh.node_x[faces], np.nan)
-            b = np.where(faces >= 0, self._mesh.node_y[faces], np.nan)
+        elif self.kind == "mesh" and self._mesh is not None:
+            a, b, faces = self._mesh.node_x, self._mesh.node_y, self._mesh.faces
+            if self.location == "node":
+                nodes, faces = dual.cells_of_nodes(self._mesh)
+                a, b = (nodes[:, 0], nodes[:, 1]) if self.planar else sphere.lonlat(nodes)
+            a, b = (np.where(faces >= 0, v[faces], np.nan) for v in (a, b))
         else:
-            what = "a bare list of points" if self.kind == "points" else "the nodes of a mesh"
             raise GridError(
-                f"{what} has no cells and so no corners; conservative methods and areas need a grid with cells"
+                "a bare list of points has no cells and so no corners; conservative methods and areas need a grid with cells"
             )
         return xr.Dataset(
             {
@@ -256,7 +265,7 @@ class Grid:
     @property
     def has_cells(self) -> bool:
         """Whether the places of the grid are cells, with corners given or derivable, rather than bare points."""
-        return self.kind in ("rectilinear", "curvilinear") or (self.kind == "mesh" and self.location == "face")
+        return self.kind != "points"
 
     def area(self, *, edges: Edges = "great_circle") -> xr.DataArray:
         """Area of each cell in m2 (squared coordinate units on a plane), NaN for cells that are none.
@@ -312,7 +321,8 @@ class Grid:
         except GridError as error:
             out["corners"] = f"none: {error}"
         else:
-            out["corners"] = "given" if self._bounds is not None or self.kind == "mesh" else "derived"
+            given = self._bounds is not None or (self.kind == "mesh" and self.location == "face")
+            out["corners"] = "given" if given else "derived"
             for name, code in (
                 ("clockwise", sphere.FLIPPED), ("bow_ties", sphere.BOW_TIE),
                 ("zero_area", sphere.ZERO_AREA), ("without_corners", sphere.INCOMPLETE),
@@ -407,10 +417,12 @@ class Grid:
         if self.kind == "rectilinear":
             a, b = (v.values for v in self.corners.data_vars.values())
             nodes, faces = geometry.rectilinear_cells(a, b, self.planar, self.lon.name)
-        elif self.kind == "mesh" and self.location == "face" and self._mesh is not None:
+        elif self.kind == "mesh" and self._mesh is not None:
             mesh = self._mesh
-            nodes = geometry.vectors(mesh.node_x, mesh.node_y, self.planar)
-            faces = mesh.faces.copy()
+            if self.location == "node":
+                nodes, faces = dual.cells_of_nodes(mesh)
+            else:
+                nodes, faces = geometry.vectors(mesh.node_x, mesh.node_y, self.planar), mesh.faces.copy()
         else:
             a, b = (v.values for v in self.corners.data_vars.values())
             nodes, faces = geometry.lattice_or_loose(a, b, self.planar)

@@ -29,7 +29,13 @@ def find_explicit(ds: xr.Dataset, field: xr.DataArray, dim: Hashable) -> Hashabl
     named = f"{attribute(field, 'coordinates')}".split()
     found = []
     for n, v in ds.variables.items():
-        if n == field.name or v.ndim < 2 or dim not in v.dims or not set(v.dims) <= set(field.dims) or v.dtype.kind not in "fiu":
+        if (
+            n == field.name
+            or v.ndim < 2
+            or dim not in v.dims
+            or not set(v.dims) <= set(field.dims)
+            or v.dtype.kind not in "fiu"
+        ):
             continue
         standard = str(v.attrs.get("standard_name", ""))
         marked = standard in ("depth", "height", "altitude") or (not standard and bool(v.attrs.get("positive")))
@@ -38,7 +44,8 @@ def find_explicit(ds: xr.Dataset, field: xr.DataArray, dim: Hashable) -> Hashabl
     found = [n for n in found if n in named] or found
     if len(found) > 1:
         raise CoordinateError(
-            f"{describe(field)} has several fields of depths: {', '.join(map(repr, found))}; name the one that is meant with depth="
+            f"{describe(field)} has several fields of depths: {', '.join(map(repr, found))}; name the one that is meant with "
+            "depth="
         )
     return found[0] if found else None
 
@@ -82,8 +89,8 @@ class Thicknesses:
         units = str(thick.attrs.get("units", "m")).strip().lower()
         if units not in ("m", "meter", "metre", "meters", "metres"):
             raise CoordinateError(
-                f"{name!r} is taken for the thickness of layers, but its units are {thick.attrs.get('units')!r}; give it in metres, or "
-                "the depths with depth="
+                f"{name!r} is taken for the thickness of layers, but its units are {thick.attrs.get('units')!r}; give it in "
+                "metres, or the depths with depth="
             )
         self._thick = thick.astype(np.float64)
         times = [d for d in thick.dims if "time" in str(d).lower() or str(d).lower() in ("t", "mt")]
@@ -100,23 +107,24 @@ class Thicknesses:
         """MITgcm: shares of full cells; under an ice shelf the topmost wet cell hangs on its lower edge."""
         if "drF" not in ds.variables or ds["drF"].dims != (self._dim,):
             raise CoordinateError(
-                f"{share.name!r} is a share of full cells, and their thickness 'drF' along {self._dim!r} is not in the Dataset; add it"
+                f"{share.name!r} is a share of full cells, and their thickness 'drF' along {self._dim!r} is not in the "
+                "Dataset; add it"
             )
         self.described_by.add("drF")
         full = ds["drF"].astype(np.float64)
         self._thick = share.astype(np.float64) * full
         wet = self._thick > 0.0
-        first = wet & (wet.cumsum(self._dim) == 1)
-        more = wet.sum(self._dim) > 1
-        hangs = xr.where(first & more, full.cumsum(self._dim) - self._thick, 0.0)
-        stands = xr.where(first & ~more, full.cumsum(self._dim) - full, 0.0)
-        self._top = (hangs + stands).max(self._dim)
+        first = wet & (wet.cumsum([self._dim]) == 1)
+        more = wet.sum([self._dim]) > 1
+        hangs = xr.where(first & more, full.cumsum([self._dim]) - self._thick, 0.0)
+        stands = xr.where(first & ~more, full.cumsum([self._dim]) - full, 0.0)
+        self._top = (hangs + stands).max([self._dim])
 
     def edges(self) -> xr.DataArray:
         """Depths of the edges of layers; layers without a thickness have none either, but for their place."""
         thick = without(self._thick, self._dim)
-        top = xr.where(thick.notnull().any(self._dim), self._top, np.nan)
-        below = top + thick.fillna(0.0).cumsum(self._dim)
+        top = xr.where(thick.notnull().any([self._dim]), self._top, np.nan)
+        below = top + thick.fillna(0.0).cumsum([self._dim])
         start = top + 0.0 * below.isel({self._dim: slice(0, 1)})
         return ordered(between([start, below], self._dim), self._field, self._dim, EDGES.format(self._dim))
 

@@ -8,7 +8,21 @@ import xarray as xr
 
 from oceankit.fields.coordinates import CoordinateError, candidates, describe, in_degrees
 
-__all__ = ["Mesh", "read_mesh"]
+__all__ = ["USUAL_DIMS", "Mesh", "data_location", "read_mesh"]
+
+USUAL_DIMS = frozenset(("node", "nele", "nod2", "elem", "ncells", "nCells"))
+"""Dimensions that fields on meshes have in FVCOM, FESOM, ICON and MPAS."""
+
+# What FVCOM and FESOM write of the mesh itself beside its corners: who is beside whom, areas, gradients.
+_OF_FVCOM = (
+    "nv", "nbe", "ntsn", "nbsn", "ntve", "nbve", "x", "y", "xc", "yc", "art1", "art2", "a1u", "a2u", "aw0", "awx", "awy",
+)  # fmt: skip
+_OF_FESOM = (
+    "elements", "elem", "nodes", "edges", "edge_tri", "edge_cross_dxdy", "nod_in_elem2D", "nod_in_elem2D_num", "nod_part",
+    "elem_part", "nlevels", "nlevels_nod2D", "nod_area", "elem_area", "gradient_sca_x", "gradient_sca_y",
+)  # fmt: skip
+# The bed's depth and the levels are given where they are whatever the model computes elsewhere.
+_STANDING = ("h", "depth", "siglay", "siglev", "zbar_n_bottom", "zbar_e_bottom")
 
 
 class Mesh(NamedTuple):
@@ -47,10 +61,10 @@ def read_mesh(ds: xr.Dataset) -> Mesh | None:
                 "of the nodes (SCHISM keeps them in its out2d files); merge them in: xr.merge([ds, xr.open_dataset(...)])"
             )
     if {"nv", "lon", "lat"} <= set(ds.variables) and ds["nv"].ndim == 2 and ds["lon"].ndim == 1:
-        return _dialect(ds, "nv", "lon", "lat", "lonc", "latc")._replace(described_by=_describing(ds))
+        return _dialect(ds, "nv", "lon", "lat", "lonc", "latc")._replace(described_by=_describing(ds, _OF_FVCOM))
     for name in ("elements", "elem"):
         if name in ds.variables and ds[name].ndim == 2 and {"lon", "lat"} <= set(ds.variables):
-            return _dialect(ds, name, "lon", "lat", None, None)._replace(described_by=_describing(ds))
+            return _dialect(ds, name, "lon", "lat", None, None)._replace(described_by=_describing(ds, _OF_FESOM))
     return None
 
 
@@ -58,16 +72,15 @@ def data_location(ds: xr.Dataset, mesh: Mesh) -> Literal["face", "node"]:
     """Where the data variables of a dataset live: on the side that more of them have as a dimension."""
     counts = {"node": 0, "face": 0}
     for name, variable in ds.data_vars.items():
-        # The bed's depth is given at nodes whatever the model computes at faces.
-        if variable.dtype.kind == "f" and name not in mesh.described_by and name not in ("h", "depth"):
+        if variable.dtype.kind == "f" and name not in mesh.described_by and name not in _STANDING:
             counts["node"] += mesh.node_dim in variable.dims
             counts["face"] += mesh.face_dim in variable.dims
     return "node" if counts["node"] > counts["face"] else "face"
 
 
-def _describing(ds: xr.Dataset) -> frozenset[Hashable]:
+def _describing(ds: xr.Dataset, usual: tuple[str, ...] = ()) -> frozenset[Hashable]:
     """Names of the variables that describe a mesh: coordinates and connectivity."""
-    names: set[Hashable] = set()
+    names: set[Hashable] = set(usual)
     for name, variable in ds.variables.items():
         role = str(variable.attrs.get("cf_role", ""))
         if role == "mesh_topology":
@@ -159,7 +172,9 @@ def _face_dim(ds: xr.Dataset, faces: xr.DataArray, topology: dict[str, object]) 
     for name in str(topology.get("face_coordinates", "")).split():
         if name in ds.variables and ds[name].dims[0] in faces.dims:
             return ds[name].dims[0]
-    return faces.dims[0]
+    # Corners first, as SELFE and ADCIRC write them, without a word of it: a mesh has more faces than a face has corners.
+    corners_first = faces.shape[0] in (3, 4) and faces.shape[1] > 8
+    return faces.dims[1 if corners_first else 0]
 
 
 def _zero_based(faces: xr.DataArray, face_dim: Hashable, n_nodes: int) -> np.ndarray:

@@ -26,8 +26,7 @@ class Parametric:
         self, ds: xr.Dataset, field: xr.DataArray, dim: Hashable, formula: str, terms: Mapping[str, xr.DataArray]
     ) -> None:
         self._ds, self._field, self._dim, self._formula = ds, field, dim, formula
-        self._terms = {k: _onto(ds, field, t, dim) for k, t in terms.items()}
-        self._terms.setdefault("eta", xr.zeros_like(self._terms["depth"]))
+        self._terms = {"eta": xr.zeros_like(terms["depth"]), **terms}
         self.described_by: set[Hashable] = {t.name for t in terms.values()}
         if dim in _PARTNERS:
             # The levels between are part of the same description.
@@ -39,10 +38,20 @@ class Parametric:
         return self._depths(self._terms, self._dim)
 
     def _depths(self, terms: Mapping[str, xr.DataArray], dim: Hashable) -> xr.DataArray:
+        eta = terms["eta"]
         size = next(t.sizes[dim] for t in terms.values() if dim in t.dims)
         # The first operand gives a sum its order: with that of the field no copy is needed later.
-        eta = ordered(terms["eta"].expand_dims({dim: size}), self._field, self._dim, dim)
-        return self._ordered(-terrain.heights(self._formula, {**terms, "eta": eta}, str(dim)), dim)
+        flat = [d for d in eta.dims if d in terms["depth"].dims]
+        eta = eta.expand_dims({dim: size}).transpose(*(d for d in eta.dims if d not in flat), dim, *flat)
+        if set(eta.dims) <= {dim, *self._field.dims}:
+            eta = ordered(eta, self._field, self._dim, dim)
+        return self._placed(-terrain.heights(self._formula, {**terms, "eta": eta}, str(dim)), dim)
+
+    def _placed(self, found: xr.DataArray, dim: Hashable) -> xr.DataArray:
+        """Depths at the points of the field, in its order."""
+        return ordered(_onto(self._ds, self._field, found, dim), self._field, self._dim, dim).astype(
+            np.float64, copy=False
+        )
 
     def edges(self) -> xr.DataArray:
         edges = EDGES.format(self._dim)
@@ -51,7 +60,9 @@ class Parametric:
             return self._depths(partner, edges)
         # Half-way, but the outermost edges are known: the surface and the sea floor.
         centres = self.centres()
-        floor, surface = self._terms["depth"], -self._terms["eta"]
+        floor, surface = (
+            _onto(self._ds, self._field, t, self._dim) for t in (self._terms["depth"], -self._terms["eta"])
+        )
         n = centres.sizes[self._dim]
         first, last = (centres.isel({self._dim: slice(k, k + 1)}) for k in (0, n - 1))
         ends = (floor, surface) if self._rises() else (surface, floor)
@@ -59,7 +70,7 @@ class Parametric:
         middle = [midpoints(centres, self._dim, self._dim)] if n > 1 else []
         joined = between([start, *middle, end], self._dim)
         inside = xr.where(joined < surface, surface, xr.where(joined > floor, floor, joined))
-        return self._ordered(inside, edges)
+        return ordered(inside, self._field, self._dim, edges).astype(np.float64)
 
     def _rises(self) -> bool:
         """Whether the first level is the lowest."""
@@ -86,14 +97,13 @@ class Parametric:
         if "C" in self._terms and curve is None:
             return None
         out = {k: t for k, t in self._terms.items() if self._dim not in t.dims}
-        parts = {key: _onto(self._ds, self._field, beside, name), **({"C": curve} if "C" in self._terms else {})}
+        parts = {key: beside}
+        if curve is not None and "C" in self._terms:
+            parts["C"] = curve
         for k, part in parts.items():
             out[k] = without(part, name).rename({name: edges})
         # a and b of ocean_s_coordinate and the like have no vertical dimension; what has one was replaced.
         return out if set(out) >= set(self._terms) else None
-
-    def _ordered(self, found: xr.DataArray, dim: Hashable) -> xr.DataArray:
-        return ordered(found, self._field, self._dim, dim).astype(np.float64)
 
 
 def find_parametric(ds: xr.Dataset, field: xr.DataArray, dim: Hashable) -> tuple[Parametric | None, str]:
@@ -148,8 +158,8 @@ def _by_terms(ds: xr.Dataset, field: xr.DataArray, dim: Hashable, axis: xr.DataA
     lost = [f"{k}: {n}" for k, n in said.items() if k in (*needed, *optional) and n not in ds.variables]
     if lost:
         return None, (
-            f"{axis.name!r} is an {formula}, and its terms {', '.join(lost)} are not with {describe(field)}; give the Dataset that "
-            "has them, or the depths with depth=oceankit.fields.depths(dataset, variable)"
+            f"{axis.name!r} is an {formula}, and its terms {', '.join(lost)} are not with {describe(field)}; give the Dataset "
+            "that has them, or the depths with depth=oceankit.fields.depths(dataset, variable)"
         )
     terms = {k: _term(k, ds[n]) for k, n in said.items() if k in (*needed, *optional)}
     return Parametric(ds, field, dim, formula, terms), ""
@@ -221,7 +231,7 @@ def _roms(ds: xr.Dataset, field: xr.DataArray, dim: Hashable) -> tuple[Parametri
         s = ds[dim]
     else:
         places = np.arange(layers) + 0.5 if kind == "r" else np.arange(layers + 1.0)
-        s = xr.DataArray(places / layers - 1.0, dims=dim, name=dim)
+        s = xr.DataArray(places / layers - 1.0, dims=[dim], name=dim)
     terms = {
         "s": _term("s", s), "C": curve, "eta": _term("eta", ds["zeta"]), "depth": _term("depth", ds["h"]),
         "depth_c": xr.DataArray(critical, name="hc"),
@@ -234,11 +244,14 @@ def _fvcom(ds: xr.Dataset, field: xr.DataArray, dim: Hashable) -> tuple[Parametr
     absent = [n for n in ("h", "zeta") if n not in ds.variables]
     if absent:
         return None, (
-            f"the levels {dim!r} are those of FVCOM, and {', '.join(absent)} is not with {describe(field)}; give the Dataset that "
-            "has it (zeta=0.0 for depths at rest), or the depths with depth="
+            f"the levels {dim!r} are those of FVCOM, and {', '.join(absent)} is not with {describe(field)}; give the Dataset "
+            "that has it (zeta=0.0 for depths at rest), or the depths with depth="
         )
     if dim not in ds.variables:
-        return None, f"the levels {dim!r} of FVCOM have no values; give the Dataset that has {dim!r}, or the depths with depth="
+        return (
+            None,
+            f"the levels {dim!r} of FVCOM have no values; give the Dataset that has {dim!r}, or the depths with depth=",
+        )
     terms = {"sigma": _term("sigma", ds[dim]), "eta": _term("eta", ds["zeta"]), "depth": _term("depth", ds["h"])}
     return Parametric(ds, field, dim, "ocean_sigma_coordinate", terms), ""
 
@@ -263,7 +276,7 @@ def _onto(ds: xr.Dataset, field: xr.DataArray, term: xr.DataArray, dim: Hashable
             term = _staggered(field, term, d, mates[0])
         elif d == "node" and "nele" in field.dims and "nv" in ds.variables:
             corners = ds["nv"].astype(np.int64) - 1
-            term = term.isel(node=corners).mean(next(c for c in corners.dims if c != "nele"))
+            term = term.isel(node=corners).mean([c for c in corners.dims if c != "nele"])
         elif d not in term.coords and ds.sizes.get(d, 0) == 1:
             term = term.squeeze(d, drop=True)
         elif _horizontal(d):
@@ -290,7 +303,7 @@ def _staggered(field: xr.DataArray, term: xr.DataArray, old: Hashable, new: str)
         bare = mean
     if m != n:
         raise CoordinateError(
-            f"{describe(field)} has {m} points along {new!r}, and {term.name!r} {term.sizes[old]} along {old!r}: they are not of one "
-            "grid; give its depths with depth="
+            f"{describe(field)} has {m} points along {new!r}, and {term.name!r} {term.sizes[old]} along {old!r}: they are not of "
+            "one grid; give its depths with depth="
         )
     return bare.rename({old: new}).rename(term.name)

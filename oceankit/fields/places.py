@@ -20,6 +20,7 @@ __all__ = [
     "LAT_ATTRS",
     "LON_ATTRS",
     "Kind",
+    "Location",
     "Places",
     "check_extent",
     "pair_1d",
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 Kind = Literal["rectilinear", "curvilinear", "mesh", "points"]
+Location = Literal["face", "node"]
 
 LON_ATTRS = {
     "standard_name": "longitude",
@@ -50,7 +52,7 @@ class Places(NamedTuple):
     planar: bool = False
     bounds: tuple[np.ndarray, np.ndarray] | None = None
     mesh: meshes.Mesh | None = None
-    location: Literal["face", "node"] = "face"
+    location: Location = "face"
     described_by: frozenset[Hashable] = frozenset()
     """Names of the variables that say where the cells are, as against data in them."""
 
@@ -61,12 +63,18 @@ def read(
     lon: Hashable | None,
     lat: Hashable | None,
     bounds: tuple[Hashable, Hashable] | None,
+    location: Location | None,
 ) -> Places:
     """The places of a dataset or field ``ds``; ``container`` is the same as a Dataset."""
     if lon is None and lat is None:
         mesh = meshes.read_mesh(container)
         if mesh is not None and (isinstance(ds, xr.Dataset) or {mesh.node_dim, mesh.face_dim} & set(ds.dims)):
-            return _of_mesh(container, mesh)
+            return _of_mesh(container, mesh, location)
+        if location is not None:
+            raise GridError(
+                f"location={location!r} is for meshes, and {coordinates.describe(ds)} describes none; "
+                f"{_LOST if isinstance(ds, xr.DataArray) else 'merge in the file that has its faces'}"
+            )
         if not coordinates.candidates(ds, "longitude"):
             pole = rotated.read_pole(container)
             if pole is not None:
@@ -74,6 +82,7 @@ def read(
             pair = coordinates.plane(ds)
             if pair is not None:
                 return _of_plane(*pair)
+            _refuse_lost_mesh(ds)
     return _of_pair(container, *coordinates.horizontal(ds, lon=lon, lat=lat), bounds)
 
 
@@ -109,8 +118,20 @@ def _of_pair(
     )
 
 
-def _of_mesh(ds: xr.Dataset, mesh: meshes.Mesh) -> Places:
-    location = meshes.data_location(ds, mesh)
+_LOST = (
+    "taken out of its Dataset a field has lost its mesh: make the regridder of the Dataset that has both and give it the "
+    "field, Regridder(ds, target)(ds['temp'])"
+)
+
+
+def _refuse_lost_mesh(ds: xr.Dataset | xr.DataArray) -> None:
+    """A field that says it is on a mesh, and has neither faces nor positions."""
+    if isinstance(ds, xr.DataArray) and ({"mesh", "location"} <= set(ds.attrs) or meshes.USUAL_DIMS & set(ds.dims)):
+        raise coordinates.CoordinateError(f"{coordinates.describe(ds)} has no longitude and no latitude; {_LOST}")
+
+
+def _of_mesh(ds: xr.Dataset, mesh: meshes.Mesh, location: Location | None) -> Places:
+    location = location or meshes.data_location(ds, mesh)
     if location == "node":
         x, y, dim = mesh.node_x, mesh.node_y, mesh.node_dim
     else:

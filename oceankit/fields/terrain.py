@@ -81,8 +81,8 @@ def _double_sigma(terms: Mapping[str, xr.DataArray], depth: xr.DataArray, dim: s
     sigma, z1, z2 = terms["sigma"], terms["z1"], terms["z2"]
     if float(sigma.min()) < 0.0:
         raise CoordinateError(
-            f"the double sigma coordinate {sigma.name!r} holds {float(sigma.min()):g}; its formula wants 0 at the surface, 1 where "
-            "the two meet and 2 at the sea floor: convert it, or give the depths with depth="
+            f"the double sigma coordinate {sigma.name!r} holds {float(sigma.min()):g}; its formula wants 0 at the surface, 1 "
+            "where the two meet and 2 at the sea floor: convert it, or give the depths with depth="
         )
     between = 0.5 * (z1 + z2) + 0.5 * (z1 - z2) * np.tanh(2.0 * terms["a"] / (z1 - z2) * (depth - terms["href"]))
     number = xr.DataArray(np.arange(1, sigma.sizes[dim] + 1), dims=dim)
@@ -149,7 +149,7 @@ def s_coordinate(
     Parameters
     ----------
     n
-        Number of layers, at least 2.
+        Number of layers, at least 2 (8 with ``Vstretching=5``, whose levels leave the column with fewer).
     theta_s, theta_b
         Surface and bottom control parameters.
     hc
@@ -183,7 +183,7 @@ def s_coordinate(
     --------
     >>> s = s_coordinate(30, theta_s=7.0, theta_b=2.0, hc=250.0)
     >>> [round(float(v), 4) for v in s["Cs_w"][[0, 15, 30]]]
-    [-1.0, -0.0491, 0.0]
+    [-1.0, -0.064, 0.0]
     """
     for name, value, known in (("Vtransform", Vtransform, (1, 2)), ("Vstretching", Vstretching, (1, 2, 3, 4, 5))):
         if value not in known:
@@ -200,11 +200,12 @@ def s_coordinate(
     for ends in (s_w, c_w):
         # To the last bit: the outermost interfaces are the sea floor and the surface.
         ends[0], ends[-1] = -1.0, 0.0
-    if not (np.diff(c_w) > 0.0).all():
-        raise CoordinateError(
-            f"theta_s={theta_s:g} and theta_b={theta_b:g} with Vstretching={Vstretching} give a curve that turns back; "
-            "choose parameters inside the range of this stretching"
-        )
+    for rho, w in ((s_rho, s_w), (c_rho, c_w)):
+        if not (np.diff(np.insert(w, np.arange(1, n + 1), rho)) > 0.0).all():
+            raise CoordinateError(
+                f"theta_s={theta_s:g} and theta_b={theta_b:g} with Vstretching={Vstretching} give {n} layers that turn back; "
+                "choose parameters inside the range of this stretching, or more layers"
+            )
     attrs = {"standard_name": f"ocean_s_coordinate_g{Vtransform}", "positive": "up", "units": "1"}
     terms = "s: {0} C: {1} eta: zeta depth: h depth_c: hc"
     return xr.Dataset(
@@ -228,7 +229,9 @@ def _critical_depth(hc: float | None, tcline: float | None, hmin: float | None, 
     if (hc is None) == (tcline is None):
         raise CoordinateError(f"hc={hc!r} and Tcline={tcline!r}; give one of the two, in metres")
     if tcline is not None and vtransform == 1 and hmin is None:
-        raise CoordinateError(f"Tcline={tcline!r} with Vtransform=1: hc is the lesser of Tcline and hmin; give hmin= too")
+        raise CoordinateError(
+            f"Tcline={tcline!r} with Vtransform=1: hc is the lesser of Tcline and hmin; give hmin= too"
+        )
     value = hc if hc is not None else tcline if vtransform == 2 else min(float(tcline or 0.0), float(hmin or 0.0))
     if value is None or not (np.isfinite(value) and value >= 0.0):
         raise CoordinateError(f"the critical depth is {value!r}; it is a depth in metres that is not negative")

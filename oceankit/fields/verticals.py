@@ -49,7 +49,9 @@ def vertical_dim(ds: xr.Dataset, field: xr.DataArray, dim: Hashable | None = Non
     """
     if dim is not None:
         if dim not in field.dims:
-            raise CoordinateError(f"{describe(field)} has no dimension {dim!r} to take as vertical; it has {field.dims}")
+            raise CoordinateError(
+                f"{describe(field)} has no dimension {dim!r} to take as vertical; it has {field.dims}"
+            )
         return dim
     vertical = set(candidates(ds, "vertical"))
     flat = _flat_dims(ds)
@@ -66,7 +68,8 @@ def vertical_dim(ds: xr.Dataset, field: xr.DataArray, dim: Hashable | None = Non
         along = {
             d
             for n in vertical
-            if not _is_sea_floor(ds[n]) and set(ds[n].dims) <= set(field.dims)
+            # The depth of the bed along a mesh is no axis.
+            if not _is_sea_floor(ds[n]) and set(ds[n].dims) <= set(field.dims) and (n in ds.coords or ds[n].ndim > 1)
             for d in ds[n].dims
             if d not in flat
         }
@@ -90,11 +93,15 @@ def _is_sea_floor(variable: xr.DataArray) -> bool:
 
 def _flat_dims(ds: xr.Dataset) -> set[Hashable]:
     """Dimensions of longitude and latitude, of axes X and Y, and of time."""
-    names = [*candidates(ds, "longitude"), *candidates(ds, "latitude"), *candidates(ds, "time")]
+    names = [*candidates(ds, "longitude"), *candidates(ds, "latitude")]
+    # Data variables called t are temperatures.
+    names += [n for n in candidates(ds, "time") if n in ds.coords]
     names += [n for axis in "XY" for n in ds.cf.axes.get(axis, []) if n in ds.variables]
     return {d for n in names for d in ds[n].dims} - {
         # Longitudes of a section along a vertical axis do not make that axis flat.
-        d for d in ds.dims if d in ds.variables and str(ds[d].attrs.get("axis", "")).upper() == "Z"
+        d
+        for d in ds.dims
+        if d in ds.variables and str(ds[d].attrs.get("axis", "")).upper() == "Z"
     }
 
 
@@ -157,7 +164,8 @@ def _upwards(levels: xr.DataArray, positive: str, standard: str, named: str) -> 
     if blocks.is_lazy(levels) and levels.ndim > 1:
         if not said:
             raise CoordinateError(
-                f"{levels.name!r} is lazy and does not say whether it grows up or down; set its attribute positive to 'up' or 'down'"
+                f"{levels.name!r} is lazy and does not say whether it grows up or down; set its attribute positive to 'up' or "
+                "'down'"
             )
         return said == "up"
     values = levels.values
@@ -178,7 +186,7 @@ def _upwards(levels: xr.DataArray, positive: str, standard: str, named: str) -> 
 def between(parts: list[xr.DataArray], dim: Hashable) -> xr.DataArray:
     """Parts one after another along the edges of ``dim``."""
     edges = EDGES.format(dim)
-    bare = [p.rename({dim: edges}).drop_vars([c for c in p.coords if dim in p.coords[c].dims or c == edges]) for p in parts]
+    bare = [without(p, dim).rename({dim: edges}) for p in parts]
     like = max(bare, key=lambda p: p.ndim)
     bare = [p.broadcast_like(like.isel({edges: slice(0, 1)}), exclude=[edges]) for p in bare]
     joined = xr.concat(bare, dim=edges, coords="minimal", compat="override", join="override")
@@ -246,11 +254,15 @@ def from_bounds(bounds: xr.DataArray, dim: Hashable, pair: Hashable) -> xr.DataA
     if not blocks.is_lazy(bounds) and bounds.sizes[dim] > 1:
         # Bounds may run against their axis.
         for one, other in ((a, b), (b, a)):
-            apart = np.abs(without(one.isel({dim: slice(1, None)}), dim) - without(other.isel({dim: slice(None, -1)}), dim))
+            apart = np.abs(
+                without(one.isel({dim: slice(1, None)}), dim) - without(other.isel({dim: slice(None, -1)}), dim)
+            )
             tolerance = 1e-6 * float(np.abs(bounds).max())
             if not bool((apart > tolerance).any()):
                 return between([one, other.isel({dim: slice(-1, None)})], dim)
-        raise CoordinateError(f"the bounds {bounds.name!r} leave gaps or overlap; give the edges of layers (n + 1 values)")
+        raise CoordinateError(
+            f"the bounds {bounds.name!r} leave gaps or overlap; give the edges of layers (n + 1 values)"
+        )
     return between([a, b.isel({dim: slice(-1, None)})], dim)
 
 
@@ -273,7 +285,7 @@ def axis_edges(ds: xr.Dataset, axis: xr.DataArray, dim: Hashable) -> tuple[xr.Da
             if len(pairs) == 1:
                 edges = from_bounds(_as(ds[n], axis), dim, pairs[0])
                 return edges, {n}
-    for n in (attribute(axis, "edges"), _PARTNERS.get(name)):
+    for n in (attribute(axis, "edges"), _PARTNERS.get(name, "")):
         if n and n in ds.variables:
             beside = [d for d in ds[n].dims if d not in axis.dims and ds[n].sizes[d] == axis.sizes[dim] + 1]
             if len(beside) == 1 and ds[n].ndim == axis.ndim:
@@ -288,6 +300,8 @@ def _as(edges: xr.DataArray, axis: xr.DataArray) -> xr.DataArray:
     """Edges in metres positive down, in the units and direction of their axis where they do not say their own."""
     said = {k: v for k, v in axis.attrs.items() if k in ("units", "positive", "standard_name")}
     if "positive" not in {**said, **edges.attrs}:
-        said["positive"] = "up" if _upwards(axis, "", str(said.get("standard_name", "")), str(axis.name).lower()) else "down"
+        said["positive"] = (
+            "up" if _upwards(axis, "", str(said.get("standard_name", "")), str(axis.name).lower()) else "down"
+        )
     own = {k: v for k, v in edges.attrs.items() if k in said or k in ("units", "positive")}
     return metres_down(edges.assign_attrs({**said, **own}), trusted=True)

@@ -12,9 +12,12 @@ import numpy as np
 from oceankit.numerics.compiling import kernel
 from oceankit.numerics.moments import area_of, first_moment
 
-__all__ = ["CROSSED", "INSIDE", "OUTSIDE", "clip", "common", "measure", "planes_of", "room_for", "sides"]
+__all__ = ["ALL", "MOST_PLANES", "clip", "common", "planes_of", "room_for", "sides_of"]
 
-OUTSIDE, CROSSED, INSIDE = -1, 0, 1
+MOST_PLANES = 31
+"""Windows of more corners than this are clipped against in full."""
+ALL = -1
+"""Every plane is crossed."""
 
 # A corner is on a plane where it is as near as rounding of the corners' coordinates puts it (some ulp).
 _ON_PLANE = 1e-15
@@ -49,24 +52,27 @@ def planes_of(work, p, m, c, planes):
 
 
 @kernel
-def sides(work, n, planes, m, crossed):
-    """Whether the subject is inside all planes or outside one of them; else which of them it crosses, in ``crossed``."""
-    result = INSIDE
-    k = 0
-    # No way out of the loop but its end: Numba counts references of arrays at each call of a helper that has one.
-    while k < m and result != OUTSIDE:
-        nx, ny, nz, offset = planes[k, 0], planes[k, 1], planes[k, 2], planes[k, 3]
-        low, high = math.inf, -math.inf
-        for i in range(n):
-            d = nx * work[1, i, 0] + ny * work[1, i, 1] + nz * work[1, i, 2] - offset
-            low, high = min(low, d), max(high, d)
-        crossed[k] = low < -planes[k, 4]
-        if high <= planes[k, 4]:
-            result = OUTSIDE
-        elif crossed[k]:
-            result = CROSSED
-        k += 1
-    return result
+def sides_of(nodes, faces, s, t, c, planes, m, whose, when, codes):
+    """On which sides of the planes of window ``t`` cell ``s`` lies: bits that all its corners have, and that any has.
+
+    Bit k of a corner says that it is not inside plane k, bit 32 + k that it is outside (Cohen and Sutherland's outcodes
+    with edges apart). Cells that are neighbours share corners: the codes of those seen last are kept.
+    """
+    every, some = -1, 0
+    i = 0
+    while i < faces.shape[1] and faces[s, i] >= 0:
+        j = faces[s, i]
+        at = j & (codes.size - 1)
+        if whose[at] != j or when[at] != t:
+            x, y, z = nodes[j, 0] - c[0], nodes[j, 1] - c[1], nodes[j, 2] - c[2]
+            code = 0
+            for k in range(m):
+                d = planes[k, 0] * x + planes[k, 1] * y + planes[k, 2] * z - planes[k, 3]
+                code |= (int(d <= planes[k, 4]) | int(d < -planes[k, 4]) << 32) << k
+            whose[at], when[at], codes[at] = j, t, code
+        every, some = every & codes[at], some | codes[at]
+        i += 1
+    return every, some
 
 
 @kernel
@@ -98,14 +104,14 @@ def _cut(work, p, n, planes, k, q):
 
 @kernel
 def clip(work, p, n, planes, m, crossed):
-    """Clip polygon ``work[p]`` by the planes it crosses; returns (corners left, where in ``work`` they are).
+    """Clip polygon ``work[p]`` by the planes of which ``crossed`` has the bit; returns (corners left, where they are).
 
     A polygon that is not convex keeps its area, joined by edges of no width.
     """
     q = p
     k = 0
     while k < m and n > 0:
-        if crossed[k]:
+        if (crossed >> min(k, 63)) & 1:
             to = 2 if q != 2 else 3
             n = _cut(work, q, n, planes, k, to)
             q = to
@@ -114,7 +120,7 @@ def clip(work, p, n, planes, m, crossed):
 
 
 @kernel
-def measure(work, p, n, c, frame, planar, moments, seen):
+def _measure(work, p, n, c, frame, planar, moments, seen):
     """Area of polygon ``work[p]`` and, where asked for, its first moment along the axes of ``frame``."""
     area = east = north = 0.0
     if n > 0:
@@ -125,16 +131,14 @@ def measure(work, p, n, c, frame, planar, moments, seen):
 
 
 @kernel
-def common(work, n, subject_convex, m, c, planes, crossed, frame, planar, moments, seen):
+def common(work, n, subject_convex, m, c, planes, frame, planar, moments, seen):
     """What the subject and a window that is not convex have in common: area and first moment."""
     window, subject, part = np.int64(0), np.int64(1), np.int64(4)
-    for k in range(crossed.size):
-        crossed[k] = True
     area = east = north = 0.0
     if subject_convex:
         planes_of(work, subject, n, c, planes)
-        left, p = clip(work, window, m, planes, n, crossed)
-        area, east, north = measure(work, p, left, c, frame, planar, moments, seen)
+        left, p = clip(work, window, m, planes, n, ALL)
+        area, east, north = _measure(work, p, left, c, frame, planar, moments, seen)
     else:
         # The signed sum of the window's fan of triangles.
         corners = np.int64(3)
@@ -147,7 +151,7 @@ def common(work, n, subject_convex, m, c, planes, crossed, frame, planar, moment
                 for d in range(3):
                     work[part, 1, d], work[part, 2, d] = work[part, 2, d], work[part, 1, d]
             planes_of(work, part, corners, c, planes)
-            left, p = clip(work, subject, n, planes, corners, crossed)
-            a, e, v = measure(work, p, left, c, frame, planar, moments, seen)
+            left, p = clip(work, subject, n, planes, corners, ALL)
+            a, e, v = _measure(work, p, left, c, frame, planar, moments, seen)
             area, east, north = area + sign * a, east + sign * e, north + sign * v
     return area, east, north

@@ -11,9 +11,9 @@ import numpy as np
 
 from oceankit.numerics import threads
 from oceankit.numerics.cells import Cells, bucket_cells, column_span, face_box, row_span
-from oceankit.numerics.clipping import CROSSED, OUTSIDE, clip, common, measure, planes_of, room_for, sides
+from oceankit.numerics.clipping import ALL, MOST_PLANES, clip, common, planes_of, room_for, sides_of
 from oceankit.numerics.compiling import kernel
-from oceankit.numerics.moments import areas, centroids, first_moment, set_frame
+from oceankit.numerics.moments import area_of, areas, centroids, first_moment, set_frame
 from oceankit.numerics.sparse import Rows
 from oceankit.numerics.sphere import gather
 
@@ -21,6 +21,8 @@ __all__ = ["overlaps"]
 
 # Overlaps below this share of the target cell are the noise of the clipping itself.
 _SLIVER = 1e-14
+# Corners whose sides are kept, from one subject to its neighbours.
+_KEPT = 1024
 
 
 @kernel
@@ -33,44 +35,52 @@ def _grown(array, room):
 
 
 @kernel
-def _sort(columns, values, begin, end, held):
-    """Entries begin..end by column (rows are short: insertion); ``held`` is scratch."""
-    for k in range(begin + 1, end):
-        column = columns[k, 0]
-        for d in range(held.size):
-            held[d] = values[k, d]
-        j = k
-        while j > begin and columns[j - 1, 0] > column:
-            columns[j, 0] = columns[j - 1, 0]
-            for d in range(held.size):
-                values[j, d] = values[j - 1, d]
-            j -= 1
-        columns[j, 0] = column
-        for d in range(held.size):
-            values[j, d] = held[d]
+def _sort(numbers, n):
+    """Sort the first ``n`` numbers (Shell 1959: they are few, and in order within a bucket)."""
+    gap = 1
+    while 3 * gap + 1 < n:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for k in range(gap, n):
+            held, j = numbers[k], k
+            while j >= gap and numbers[j - gap] > held:
+                numbers[j] = numbers[j - gap]
+                j -= gap
+            numbers[j] = held
+        gap //= 3
 
 
 @kernel
-def _place_window(nodes, faces, t, corners, work, c, planes):
-    """Corners of a window, its point of reference and its planes; returns how many."""
-    m = gather(nodes, faces, t, corners)
-    for d in range(3):
-        c[d] = corners[0, d]
-        for k in range(m):
-            work[0, k, d] = corners[k, d] - c[d]
-    window = np.int64(0)
-    planes_of(work, window, m, c, planes)
-    return m
-
-
-@kernel
-def _place_subject(nodes, faces, s, work, c):
-    """Corners of a subject, repeated ones included; returns how many."""
+def _shift(nodes, faces, s, c, work, p):
+    """Corners of a face, repeated ones included, as differences from ``c``; returns how many."""
     n = 0
     while n < faces.shape[1] and faces[s, n] >= 0:
         j = faces[s, n]
-        work[1, n, 0], work[1, n, 1], work[1, n, 2] = nodes[j, 0] - c[0], nodes[j, 1] - c[1], nodes[j, 2] - c[2]
+        work[p, n, 0], work[p, n, 1], work[p, n, 2] = nodes[j, 0] - c[0], nodes[j, 1] - c[1], nodes[j, 2] - c[2]
         n += 1
+    return n
+
+
+@kernel
+def _near(box, planar, t, origin, first, start, items, wraps, stamp, near, writing):
+    """Cells in the buckets that a box touches: at most how many there are, or the cells themselves, to ``near``."""
+    rows = first.size - 1
+    r0, r1 = row_span(box[0], box[1], origin[0], origin[1], rows)
+    n = 0
+    for r in range(r0, r1 + 1):
+        columns = first[r + 1] - first[r]
+        c0, span = column_span(box[2], box[3], origin[2], origin[3], columns, not planar, wraps)
+        for c in range(c0, c0 + span):
+            bucket = first[r] + (c if c < columns else c - columns)
+            if writing:
+                for k in range(start[bucket], start[bucket + 1]):
+                    s = items[k]
+                    if stamp[s] != t:
+                        stamp[s] = t
+                        near[n] = s
+                        n += 1
+            else:
+                n += start[bucket + 1] - start[bucket]
     return n
 
 
@@ -85,62 +95,69 @@ def _overlaps(
     Returns the number of entries, how many each window has, and subject and (area, moments) of each.
     """
     moments = centres.shape[0] > 0
-    rows = first.size - 1
-    lowest, per_row, westernmost, width = origin[0], origin[1], origin[2], origin[3]
     most = max(max(w_faces.shape[1], s_faces.shape[1]), 3)
     work, seen = np.empty((5, room_for(most), 3)), np.empty((room_for(most), 3))
-    corners, planes, crossed = np.empty((most, 3)), np.empty((most, 5)), np.empty(most, np.bool_)
-    c, frame, held = np.empty(3), np.empty((3, 3)), np.empty(3 if moments else 1)
+    corners, planes, c, frame = np.empty((most, 3)), np.empty((most, 5)), np.empty(3), np.empty((3, 3))
+    whose, when, codes = np.full(_KEPT, -1, np.int32), np.full(_KEPT, -1, np.int32), np.empty(_KEPT, np.int64)
     counts = np.zeros(end - begin, np.int64)
     room = 4 * (end - begin) + 64
     columns, values = np.empty((room, 1), np.uint32), np.empty((room, 3 if moments else 1))
+    near = np.empty(256, np.int32)
     used = 0
-    subject = np.int64(1)
+    window, subject = np.int64(0), np.int64(1)
     for t in range(begin, end):
-        if w_faces[t, 0] < 0:
+        m = gather(w_nodes, w_faces, t, corners)
+        if m < 3:
             continue
-        m = _place_window(w_nodes, w_faces, t, corners, work, c, planes)
-        low, high, west, east = face_box(corners, m, planar)
+        box = face_box(corners, m, planar)
+        n_near = _near(box, planar, t, origin, first, start, items, wraps, stamp, near, False)
+        if n_near == 0:
+            continue
+        if n_near > near.size:
+            near = np.empty(2 * n_near, np.int32)
+        if used + n_near > room:
+            room = 2 * (room + n_near)
+            columns, values = _grown(columns, room), _grown(values, room)
+        n_near = _near(box, planar, t, origin, first, start, items, wraps, stamp, near, True)
+        if straight:
+            # So that the order does not depend on the buckets; turned round, it comes of itself.
+            _sort(near, n_near)
+        c[0], c[1], c[2] = corners[0, 0], corners[0, 1], corners[0, 2]
+        for k in range(m):
+            for d in range(3):
+                work[0, k, d] = corners[k, d] - c[d]
+        planes_of(work, window, m, c, planes)
         if moments and not straight:
             set_frame(frame, centres[t, 0], centres[t, 1], centres[t, 2], planar)
-        r0, r1 = row_span(low, high, lowest, per_row, rows)
         here = used
-        for r in range(r0, r1 + 1):
-            n_columns = first[r + 1] - first[r]
-            c0, span = column_span(west, east, westernmost, width, n_columns, not planar, wraps)
-            for column in range(c0, c0 + span):
-                bucket = first[r] + (column if column < n_columns else column - n_columns)
-                for k in range(start[bucket], start[bucket + 1]):
-                    s = items[k]
-                    if stamp[s] == t:
-                        continue
-                    stamp[s] = t
-                    n = _place_subject(s_nodes, s_faces, s, work, c)
-                    side = sides(work, n, planes, m, crossed) if w_convex[t] else CROSSED
-                    if side == OUTSIDE:
-                        continue
-                    if moments and straight:
-                        set_frame(frame, centres[s, 0], centres[s, 1], centres[s, 2], planar)
-                    area, x, y = s_areas[s], 0.0, 0.0
-                    if not w_convex[t]:
-                        area, x, y = common(work, n, s_convex[s], m, c, planes, crossed, frame, planar, moments, seen)
-                    elif side == CROSSED:
-                        left, p = clip(work, subject, n, planes, m, crossed)
-                        area, x, y = measure(work, p, left, c, frame, planar, moments, seen)
-                    elif moments and not straight:
-                        x, y, _ = first_moment(work, subject, n, c, frame, planar, seen)
-                    if area <= _SLIVER * (w_areas[t] if straight else s_areas[s]):
-                        continue
-                    if used == room:
-                        room = 2 * room
-                        columns, values = _grown(columns, room), _grown(values, room)
-                    columns[used, 0], values[used, 0] = s, area
-                    if moments:
-                        values[used, 1], values[used, 2] = x, y
-                    used += 1
-        if straight:
-            # So that the order does not depend on the buckets.
-            _sort(columns, values, here, used, held)
+        for k in range(n_near):
+            s = near[k]
+            every, some = 0, ALL
+            if w_convex[t] and m <= MOST_PLANES:
+                every, some = sides_of(s_nodes, s_faces, s, t, c, planes, m, whose, when, codes)
+            if every & 0x7FFFFFFF:
+                continue
+            crossed = some >> 32
+            area, x, y = s_areas[s], 0.0, 0.0
+            if crossed or moments:
+                n = _shift(s_nodes, s_faces, s, c, work, subject)
+            if crossed and moments and straight:
+                set_frame(frame, centres[s, 0], centres[s, 1], centres[s, 2], planar)
+            if not w_convex[t]:
+                area, x, y = common(work, n, s_convex[s], m, c, planes, frame, planar, moments, seen)
+            else:
+                p = subject
+                if crossed:
+                    n, p = clip(work, subject, n, planes, m, crossed)
+                    area = area_of(work, p, n, c, planar) if n > 0 else 0.0
+                # A whole source cell has no moment about its own centre.
+                if moments and n > 0 and (crossed or not straight):
+                    x, y, _ = first_moment(work, p, n, c, frame, planar, seen)
+            if area > _SLIVER * (w_areas[t] if straight else s_areas[s]):
+                columns[used, 0], values[used, 0] = s, area
+                if moments:
+                    values[used, 1], values[used, 2] = x, y
+                used += 1
         counts[t - begin] = used - here
     return used, counts, columns, values
 

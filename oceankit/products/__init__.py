@@ -11,6 +11,7 @@ from oceankit.products.bulletin import bulletin, bulletin_text
 from oceankit.products.coastlines import add_land, coast
 from oceankit.products.colours import colours_for, in_units
 from oceankit.products.maps import plot_map
+from oceankit.products.regridding_maps import plot_regridding
 from oceankit.products.series import plot_hovmoller, plot_series
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "in_units",
     "plot_hovmoller",
     "plot_map",
+    "plot_regridding",
     "plot_series",
     "pretty_units",
 ]

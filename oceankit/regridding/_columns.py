@@ -171,6 +171,6 @@ def _refuse(bad: np.ndarray, part: kernels.Columns, name: str, what: str) -> Non
     steps = np.diff(column) * (1.0 if column[-1] >= column[0] else -1.0)
     i = int(np.argmin(steps))
     raise ValueError(
-        f"{name}: the {what} turn back in a column, from {column[i]:g} m to {column[i + 1]:g} m; depths must "
-        "rise or fall all the way. Check the vertical coordinate (hc against the shallowest h, the sign of zeta), or mask such columns"
+        f"{name}: the {what} turn back in a column, from {column[i]:g} m to {column[i + 1]:g} m; depths must rise or fall "
+        "all the way. Check the vertical coordinate (hc against the shallowest h, the sign of zeta), or mask such columns"
     )

@@ -13,7 +13,8 @@ import numpy as np
 from oceankit.numerics.compiling import kernel
 
 __all__ = [
-    "MISSING", "NEAREST", "LINEAR", "LAYER", "Columns", "conservative_columns", "conservative_shared", "linear_columns", "linear_shared",
+    "MISSING", "NEAREST", "LINEAR", "LAYER", "Columns",
+    "conservative_columns", "conservative_shared", "linear_columns", "linear_shared",
 ]  # fmt: skip
 
 # What holds outside the outermost valid levels.
@@ -34,12 +35,21 @@ class Columns(NamedTuple):
 
 
 @kernel
-def linear_shared(values, first, second, weight, start, stop, tile, out):
+def linear_shared(
+    values: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    weight: np.ndarray,
+    start: int,
+    stop: int,
+    tile: int,
+    out: np.ndarray,
+) -> None:
     """All columns on one axis: between two levels each, missing where one with a weight is missing.
 
     ``first`` (targets) is negative outside the axis; ``weight`` is that of ``second``, 0 where the target is a level.
     """
-    outer, levels, inner = values.shape
+    inner = values.shape[2]
     tiles = (inner + tile - 1) // tile
     for unit in range(start, stop):
         o = unit // tiles
@@ -60,7 +70,20 @@ def linear_shared(values, first, second, weight, start, stop, tile, out):
 
 
 @kernel
-def linear_columns(values, depth, target, edges, bridge, top, bottom, start, stop, tile, out, bad):
+def linear_columns(
+    values: Columns,
+    depth: Columns,
+    target: Columns,
+    edges: Columns,
+    bridge: bool,
+    top: int,
+    bottom: int,
+    start: int,
+    stop: int,
+    tile: int,
+    out: Columns,
+    bad: np.ndarray,
+) -> None:
     """Each column on depths of its own.
 
     Parameters
@@ -106,7 +129,7 @@ def linear_columns(values, depth, target, edges, bridge, top, bottom, start, sto
 
 
 @kernel
-def _gather(part, o, begin, width, up, into):
+def _gather(part: Columns, o: int, begin: int, width: int, up: bool, into: np.ndarray) -> None:
     """Columns of a tile one after another, the last level first where ``up``."""
     base, first = part.outer[o], part.inner[begin]
     across = part.inner[begin + width - 1] - first
@@ -130,7 +153,7 @@ def _gather(part, o, begin, width, up, into):
 
 
 @kernel
-def _scatter(found, o, begin, width, out):
+def _scatter(found: np.ndarray, o: int, begin: int, width: int, out: Columns) -> None:
     base, first = out.outer[o], out.inner[begin]
     if out.inner[begin + width - 1] - first == width - 1:
         for k in range(out.levels):
@@ -145,7 +168,7 @@ def _scatter(found, o, begin, width, out):
 
 
 @kernel
-def _valid_levels(z, x, c, up, at):
+def _valid_levels(z: np.ndarray, x: np.ndarray, c: int, up: bool, at: np.ndarray) -> tuple[int, bool]:
     """Keep the levels of column c that have a value and a depth, from the surface down.
 
     Returns their number and whether depths turn back; ``at`` is where they were before they were turned (``up``).
@@ -185,7 +208,20 @@ def _valid_levels(z, x, c, up, at):
 
 
 @kernel
-def _interpolate(z, x, c, at, n, goal, guess, bridge, top, bottom, limits, found):
+def _interpolate(
+    z: np.ndarray,
+    x: np.ndarray,
+    c: int,
+    at: np.ndarray,
+    n: int,
+    goal: np.ndarray,
+    guess: np.ndarray,
+    bridge: bool,
+    top: int,
+    bottom: int,
+    limits: np.ndarray,
+    found: np.ndarray,
+) -> None:
     """Values at the depths ``goal[c]``, into ``found[c]``; the search begins where it ended in the column before (``guess``)."""
     targets = goal.shape[1]
     if n == 0:
@@ -218,7 +254,7 @@ def _interpolate(z, x, c, at, n, goal, guess, bridge, top, bottom, limits, found
 
 
 @kernel
-def _outside(z, x, c, n, g, how, limits):
+def _outside(z: np.ndarray, x: np.ndarray, c: int, n: int, g: float, how: int, limits: np.ndarray) -> float:
     """The value above the first or below the last valid level."""
     if not g == g:
         return np.nan
@@ -233,9 +269,21 @@ def _outside(z, x, c, n, g, how, limits):
 
 
 @kernel
-def conservative_shared(values, starts, rows, overlap, thickness, least, mode, start, stop, tile, out):
+def conservative_shared(
+    values: np.ndarray,
+    starts: np.ndarray,
+    rows: np.ndarray,
+    overlap: np.ndarray,
+    thickness: np.ndarray,
+    least: float,
+    mode: int,
+    start: int,
+    stop: int,
+    tile: int,
+    out: np.ndarray,
+) -> None:
     """All columns in the same layers: target k meets ``rows[starts[k]:starts[k + 1]]`` over ``overlap`` metres."""
-    outer, levels, inner = values.shape
+    inner = values.shape[2]
     tiles = (inner + tile - 1) // tile
     total, water, lost = np.empty(tile), np.empty(tile), np.empty(tile)
     for unit in range(start, stop):
@@ -260,7 +308,7 @@ def conservative_shared(values, starts, rows, overlap, thickness, least, mode, s
 
 
 @kernel
-def _mean(total, water, lost, thickness, least, mode):
+def _mean(total: float, water: float, lost: float, thickness: float, least: float, mode: int) -> float:
     if mode == _COVERAGE:
         return water / thickness if thickness > 0.0 else 0.0
     if water > 0.0 and water >= least * thickness and not (mode == _STRICT and lost > 0.0):
@@ -269,7 +317,18 @@ def _mean(total, water, lost, thickness, least, mode):
 
 
 @kernel
-def conservative_columns(values, edges, target, least, mode, start, stop, tile, out, bad):
+def conservative_columns(
+    values: Columns,
+    edges: Columns,
+    target: Columns,
+    least: float,
+    mode: int,
+    start: int,
+    stop: int,
+    tile: int,
+    out: Columns,
+    bad: np.ndarray,
+) -> None:
     """Each column in layers of its own; parameters as in :func:`linear_columns`, ``edges`` and ``target`` are edges of layers.
 
     ``bad`` has four entries: two for columns of the source, two for those of the target.
@@ -299,7 +358,7 @@ def conservative_columns(values, edges, target, least, mode, start, stop, tile, 
 
 
 @kernel
-def _falls(edges, c):
+def _falls(edges: np.ndarray, c: int) -> bool:
     """Whether the edges of column c run from the bottom up."""
     size = edges.shape[1]
     head, tail = 0, size - 1
@@ -311,7 +370,9 @@ def _falls(edges, c):
 
 
 @kernel
-def _layers(edges, x, c, upper, lower, kept, mode):
+def _layers(
+    edges: np.ndarray, x: np.ndarray, c: int, upper: np.ndarray, lower: np.ndarray, kept: np.ndarray, mode: int
+) -> tuple[int, bool]:
     """Layers of column c with a thickness from the surface down: their number, and whether they turn back.
 
     Layers without a value matter only where one of them makes a target missing.
@@ -335,7 +396,17 @@ def _layers(edges, x, c, upper, lower, kept, mode):
 
 
 @kernel
-def _overlaps(upper, lower, x, n, goal, c, least, mode, found):
+def _overlaps(
+    upper: np.ndarray,
+    lower: np.ndarray,
+    x: np.ndarray,
+    n: int,
+    goal: np.ndarray,
+    c: int,
+    least: float,
+    mode: int,
+    found: np.ndarray,
+) -> bool:
     """Means over the layers between the edges ``goal[c]``, into ``found[c]``; returns whether these turn back."""
     targets = found.shape[1]
     falls = _falls(goal, c)

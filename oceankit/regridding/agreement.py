@@ -1,13 +1,14 @@
-"""Whether the cells of a file are those of a grid, one by one; and if not, how the two differ."""
+"""Whether cells are those of a grid: of a file, one by one; of a field on a mesh, by the side that it stands on."""
 
 from collections.abc import Iterator
 
 import numpy as np
+import xarray as xr
 
 from oceankit.fields.grid import Grid, GridError
 from oceankit.numerics.sphere import unit_vectors
 
-__all__ = ["check_places"]
+__all__ = ["check_places", "check_side"]
 
 _TOLERANCE = 1e-3
 """Degrees between two centres that are the same: coordinates in float32 are good for 2e-5 degrees."""
@@ -36,14 +37,39 @@ def check_places(name: str, which: str, lon: np.ndarray, lat: np.ndarray, mask: 
         theirs = np.where(mask[:, None], theirs, np.nan)
     mine = grid.centres()
     apart = _apart(theirs, mine, grid.planar)
-    if not (apart > _TOLERANCE).any():
+    other = apart > _TOLERANCE
+    if not other.any():
         return
-    at = int(np.nanargmax(apart))
-    x, y = grid._flat_centres().T
-    where = f"its cell {at + 1} has its centre at ({lon[at]:g}, {lat[at]:g}), that of the {which} is at ({x[at]:g}, {y[at]:g})"
+    at = int(np.argmax(other))
+    x, y = grid._flat_centres()[at]
+    where = (
+        f"{int(other.sum())} of {other.size} centres lie elsewhere, the first that of cell {at + 1}, "
+        f"at ({lon[at]:g}, {lat[at]:g}) in the file and at ({x:g}, {y:g}) in the grid"
+    )
     order = _other_order(theirs, mine, grid)
     remedy = order or f"give the {which} that the file was made for, or make the weights anew"
     raise GridError(f"{name!r} was written for another {which} than {grid!r}: {where}; {remedy}")
+
+
+def check_side(name: str, field: xr.DataArray, grid: Grid) -> None:
+    """Refuse a field that stands at the faces of a mesh where the grid is of its nodes, the other way around, or at edges.
+
+    Raises
+    ------
+    GridError
+        If it does; fields without a dimension of the mesh are let pass.
+    """
+    mesh = grid._mesh
+    if mesh is None or set(grid.dims) & set(field.dims):
+        return
+    other = "node" if grid.location == "face" else "face"
+    if (mesh.node_dim if other == "node" else mesh.face_dim) in field.dims:
+        raise GridError(
+            f"{name} stands at the {other}s of the mesh, and this regridder is for its {grid.location}s; make another one with "
+            f"Grid.from_dataset(ds, location={other!r}) as its source, or leave {name} out with .drop_vars"
+        )
+    if field.attrs.get("location") == "edge":
+        raise GridError(f"{name} stands at the edges of the mesh, which are no cells; leave it out with .drop_vars")
 
 
 def _apart(a: np.ndarray, b: np.ndarray, planar: bool) -> np.ndarray:

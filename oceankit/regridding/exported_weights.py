@@ -54,8 +54,13 @@ class _Side(NamedTuple):
     frac: np.ndarray
 
 
-def check_linear(method: str, operator: Operator) -> None:
+def check_linear(method: str, operator: Operator, extrapolate: str | None) -> None:
     """Refuse what cannot be said by one weight for each pair of cells."""
+    if extrapolate is not None:
+        raise StoreError(
+            f"weights with extrapolate={extrapolate!r} cannot be written for other tools: what fills a target depends on what is "
+            "missing; make the regridder without extrapolate, or use Regridder.save"
+        )
     limited = isinstance(operator, SecondOrder) and operator.reach.shape[1] > 0
     if limited or (method in BINNING and method != "mean"):
         what = "a limiter looks at the values" if limited else f"{method!r} is no weighted mean of values"

@@ -116,7 +116,7 @@ def _esmf(file: Any, name: str) -> Foreign:
     if method.lower() == "nearest destination to source" and np.bincount(row, minlength=1).max() > 1:
         raise StoreError(
             f"{name!r} holds weights by 'Nearest destination to source', which add up the sources of a target; a Regridder takes "
-            "means: make them anew with method 'nearest'"
+            "means: make them anew with method 'nearest_target'"
         )
     return _counted_from_0(found, "row", "col")
 
@@ -235,6 +235,8 @@ def matrix(found: Foreign, source: Grid, target: Grid) -> Matrix:
     for mask, cells in ((found.source.mask, rows.columns), (own, rows.columns), (found.target.mask, number)):
         if mask is not None:
             keep &= mask[cells]
+    if not keep.any():
+        raise StoreError(f"{found.name!r} has no weight that is not zero or masked; correct the path, or the masks")
     return Matrix(sparse.select(rows, keep), source.size)
 
 

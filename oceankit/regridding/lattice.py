@@ -1,16 +1,18 @@
-"""Bilinear and bicubic weights in space, between the centres of curvilinear grids and the nodes of meshes."""
+"""Bilinear and bicubic weights in space, between the centres of curvilinear grids and the nodes or faces of meshes."""
 
 import math
 
 import numpy as np
 
 from oceankit.fields.corners import GridError
+from oceankit.fields.dual import patches_of_centres, patches_of_nodes
 from oceankit.fields.grid import Grid
 from oceankit.numerics import sparse, threads
 from oceankit.numerics.cells import Cells
 from oceankit.numerics.compiling import kernel
 from oceankit.numerics.locate import bilinear_weights, tangents
 from oceankit.regridding.operators import Matrix
+from oceankit.regridding.weights import OF_A_MESH
 
 __all__ = ["bicubic", "bilinear"]
 
@@ -59,16 +61,16 @@ def bicubic(source: Grid, target: Grid, *, periodic: bool, pole: str | None) -> 
 
 def _cells_of_centres(source: Grid, periodic: bool, pole: str | None) -> tuple[Cells, tuple[np.ndarray, ...]]:
     """Cells whose corners are the source's centres, across the seam, the fold and the pole."""
-    if source.kind == "mesh" and source.location == "node" and source._mesh is not None:
-        faces = source._mesh.faces.copy()
-        nodes = source.centres()
-        rings: tuple[np.ndarray, ...] = ()
+    rings: tuple[np.ndarray, ...] = ()
+    if source.kind == "mesh" and source._mesh is not None:
+        nodes, mesh = source.centres(), source._mesh
+        faces = patches_of_nodes(mesh) if source.location == "node" else patches_of_centres(mesh, nodes)
     elif source.kind == "curvilinear":
         nodes, faces, rings = _lattice_cells(source, periodic, pole)
     else:
-        what = "a bare list of points" if source.kind == "points" else "values on the faces of a mesh"
         raise GridError(
-            f"bilinear needs neighbours to interpolate between, and {what} has none; use method='idw' or 'nearest'"
+            "bilinear needs neighbours to interpolate between, and a bare list of points has none; use method='idw' or "
+            f"'nearest'{OF_A_MESH}"
         )
     there = np.isfinite(nodes).all(axis=1)
     faces = np.where((there[faces] | (faces < 0)).all(axis=1, keepdims=True), faces, -1)

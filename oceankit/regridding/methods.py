@@ -6,15 +6,16 @@ from typing import NamedTuple
 
 from oceankit.fields.corners import GridError
 from oceankit.fields.grid import Edges, Grid
-from oceankit.regridding import axes, lattice, weights
+from oceankit.regridding import axes, lattice, scattered, weights
+from oceankit.regridding.binning import STATISTICS, Bins, binning
+from oceankit.regridding.extrapolation import EXTRAPOLATE
 from oceankit.regridding.operators import Operator, without
 from oceankit.regridding.second_order import LIMITERS, SecondOrder, conservative2
 
 __all__ = ["BINNING", "EXTRAPOLATE", "LIMITERS", "METHODS", "Options", "operator"]
 
-BINNING = ("mean", "median", "min", "max", "count")
-METHODS = ("nearest", "bilinear", "bicubic", "conservative", "conservative2")
-EXTRAPOLATE = (None,)
+BINNING = STATISTICS
+METHODS = ("nearest", "nearest_target", "bilinear", "bicubic", "conservative", "conservative2", "idw", *BINNING)
 
 
 class Options(NamedTuple):
@@ -25,13 +26,15 @@ class Options(NamedTuple):
     edges: Edges
     pole: str | None
     limiter: str | None = None
+    neighbours: int = 8
+    power: float = 2.0
 
 
 def operator(source: Grid, target: Grid, options: Options) -> Operator:
     """Weights of ``options.method``, without masked source cells."""
     found = _by_method(source, target, options)
-    # Second order leaves masked cells out of its gradients, and so when it is made.
-    if source.mask is not None and not source.mask.values.all() and not isinstance(found, SecondOrder):
+    # Second order leaves masked cells out of its gradients, and so when it is made; bins hold none from the start.
+    if source.mask is not None and not source.mask.values.all() and not isinstance(found, SecondOrder | Bins):
         found = without(found, ~source.mask.values.ravel())
     return found
 
@@ -42,6 +45,12 @@ def _by_method(source: Grid, target: Grid, options: Options) -> Operator:
     method = options.method
     if method == "nearest":
         return weights.nearest(source, target)
+    if method == "nearest_target":
+        return scattered.nearest_target(source, target)
+    if method == "idw":
+        return scattered.idw(source, target, options.neighbours, options.power)
+    if method in BINNING:
+        return binning(source, target, method)
     if method == "conservative":
         return weights.conservative(source, target, edges=options.edges)
     if method == "conservative2":

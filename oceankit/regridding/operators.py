@@ -301,6 +301,7 @@ def without(operator: Operator, masked: np.ndarray) -> Operator:
 
 def restored(kind: str, arrays: dict[str, np.ndarray]) -> Any:
     """The operator of a class, by its name, from its arrays."""
+    from oceankit.regridding.binning import Bins
     from oceankit.regridding.second_order import SecondOrder
 
-    return {c.__name__: c for c in (Matrix, Separable, SecondOrder)}[kind].from_arrays(arrays)
+    return {c.__name__: c for c in (Bins, Matrix, Separable, SecondOrder)}[kind].from_arrays(arrays)

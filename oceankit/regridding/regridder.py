@@ -17,15 +17,19 @@ from oceankit.fields.corners import find_bounds
 from oceankit.fields.grid import Edges, Grid, GridError
 from oceankit.numerics import sparse
 from oceankit.numerics.sparse import Rows
-from oceankit.regridding import exported_weights, foreign_weights, weight_files
-from oceankit.regridding.methods import EXTRAPOLATE, LIMITERS, METHODS, Options, operator
+from oceankit.regridding import exported_weights, extrapolation, foreign_weights, weight_files
+from oceankit.regridding.agreement import check_side
+from oceankit.regridding.methods import LIMITERS, METHODS, Options, operator
 from oceankit.regridding.operators import Operator
 from oceankit.regridding.report import report as make_report
+from oceankit.regridding.scattered import check_inverse_distance
 from oceankit.regridding.second_order import SecondOrder
 
 __all__ = ["METHODS", "NoOverlapError", "Regridder", "regrid"]
 
 Field = TypeVar("Field", xr.DataArray, xr.Dataset)
+
+_OF_PLACES = ("cell_measures", "grid_mapping", "coordinates", "location", "mesh")
 
 
 class NoOverlapError(GridError):
@@ -43,18 +47,31 @@ class Regridder:
     method
         ``"nearest"``: the source cell with the nearest centre, by great-circle distance; targets farther from every
         cell than that cell's own corners are outside. A list of points has no outside.
+        ``"nearest_target"``: each source cell to the target with the nearest centre, and targets the mean of what they get;
+        source cells farther from every target cell than its own corners are not carried.
         ``"bilinear"``: between the four source centres around the target centre; in longitude and latitude on
-        rectilinear sources, on the bilinear patch in space on curvilinear ones, barycentric in triangles.
+        rectilinear sources, on the bilinear patch in space on curvilinear ones, barycentric in triangles. On a mesh, between
+        the nodes of a face, or between the centres of the faces around a node for values on faces.
         ``"bicubic"``: cubic through sixteen centres; bilinear where one of them is missing.
         ``"conservative"``: first order; means over the areas of overlap (Jones 1999, with exact great-circle cells).
         ``"conservative2"``: second order; each source cell holds a plane, its slope made of the neighbours that are there.
+        ``"idw"``: inverse distance, the ``neighbours`` nearest source centres weighted by one over their great-circle
+        distance to the ``power``; a target on a source takes its value. Outside as for ``"nearest"``.
+        ``"mean"``, ``"median"``, ``"min"``, ``"max"``, ``"count"``: of the source's places (points, or centres of cells) that
+        fall in each target cell. One that is not missing is enough, whatever ``min_coverage``. Cells of a rectilinear
+        target hold their low edges, the last also its high one, as in ``numpy.histogram2d``; other cells lie between great
+        circles. The count is of values that are not missing: int64, and 0 where there are none, masked cells included.
     skipna
         Whether missing source values are left out and the rest weighted up; if not, one missing value with a weight
         makes the target missing.
     min_coverage
         A target cell gets a value where at least this share of it is covered by valid source. 0 asks for any.
     extrapolate
-        Only None: target cells outside the source stay missing.
+        What fills target cells that got no value, from what is valid in the same field at the same time and level;
+        masked ones stay missing. ``"nearest"``: the nearest valid source cell by great-circle distance, the first of equals.
+        ``"inverse_distance"``: the ``neighbours`` nearest ones, as in ``"idw"``. ``"creep"``: on the target grid, ring by
+        ring, each empty cell beside filled ones getting their mean. None: they stay missing. A lazy field that lies in
+        several chunks along the grid's dimensions is then merged along them, for each fill needs the whole of it.
     periodic
         Whether the source closes in longitude; found from the grid where None.
     edges
@@ -65,11 +82,16 @@ class Regridder:
     limiter
         For ``"conservative2"``: ``"barth_jespersen"`` keeps every cell's plane within what its neighbours have, so that no
         new extremes arise (Barth and Jespersen 1989), at the price of accuracy at smooth extremes.
+    neighbours, power
+        For ``"idw"`` and ``extrapolate="inverse_distance"``.
+    creep_levels
+        For ``extrapolate="creep"``: the number of rings, None for as many as there are.
 
     Raises
     ------
     ValueError
-        If the method or an option is not known, the grids do not overlap, or a grid lacks what the method needs.
+        If the method or an option is not known, the grids do not overlap, or a grid lacks what the method needs; if
+        ``extrapolate`` is to fill what ``skipna=False`` asks to stay missing, or counts, which never are.
 
     Examples
     --------
@@ -89,19 +111,20 @@ class Regridder:
         *,
         skipna: bool = True,
         min_coverage: float = 0.5,
-        extrapolate: None = None,
+        extrapolate: str | None = None,
         periodic: bool | None = None,
         edges: Edges = "great_circle",
         pole: str | None = "mean",
         limiter: str | None = None,
+        neighbours: int = 8,
+        power: float = 2.0,
+        creep_levels: int | None = None,
     ) -> None:
         if method not in METHODS:
             raise ValueError(f"method={method!r} is not known; choose one of {', '.join(map(repr, METHODS))}")
         _check_missing(skipna, min_coverage)
-        if extrapolate not in EXTRAPOLATE:
-            raise ValueError(
-                f"extrapolate={extrapolate!r} is not known; choose one of {', '.join(map(repr, EXTRAPOLATE))}"
-            )
+        extrapolation.check(extrapolate, creep_levels, method=method, skipna=skipna)
+        check_inverse_distance(neighbours, power)
         if pole not in ("mean", None):
             raise ValueError(f"pole={pole!r} is not known; choose 'mean' or None")
         if edges not in ("great_circle", "latitude"):
@@ -110,12 +133,14 @@ class Regridder:
             raise ValueError(f"limiter={limiter!r} is not known; choose one of {', '.join(map(repr, LIMITERS))}")
         self.source = source if isinstance(source, Grid) else Grid.from_dataset(source)
         self.target = as_target(target)
+        extrapolation.check_target(extrapolate, self.target)
         self.method = method
         self.skipna = skipna
         self.min_coverage = min_coverage
         self.edges: Edges = edges
+        self.extrapolate, self.creep_levels = extrapolate, creep_levels
         wraps = self.source.periodic if periodic is None else periodic
-        self._options: Options | None = Options(method, wraps, edges, pole, limiter)
+        self._options: Options | None = Options(method, wraps, edges, pole, limiter, int(neighbours), float(power))
         self._operator = operator(self.source, self.target, self._options)
         self._shared = blocks.Shared(self._operator)
         if self._operator.is_empty:
@@ -124,10 +149,34 @@ class Regridder:
                 "check that longitudes and latitudes are in the right order and units"
             )
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options that it was made with, as keywords; weights of another tool have no more than they say."""
+        own = {n: getattr(self, n) for n in ("skipna", "min_coverage", "extrapolate", "creep_levels", "edges")}
+        made = {} if self._options is None else self._options._asdict()
+        return own | {n: value for n, value in made.items() if n != "method"}
+
+    @cached_property
+    def _coords(self) -> xr.Coordinates:
+        """Coordinates of the results, with their indexes, made once."""
+        return xr.Coordinates(self.target.coords())
+
     @cached_property
     def _hidden(self) -> np.ndarray | None:
         """bool (targets,): cells of the target that are masked and get no value."""
         return None if self.target.mask is None else ~self.target.mask.values.ravel()
+
+    @cached_property
+    def _filler(self) -> blocks.Shared | None:
+        """What fills the targets that get no value."""
+        if self.extrapolate is None:
+            return None
+        ways = Options._field_defaults if self._options is None else self._options._asdict()
+        found = extrapolation.extrapolation(
+            self.source, self.target, self.extrapolate,
+            number=ways["neighbours"], power=ways["power"], creep_levels=self.creep_levels,
+        )  # fmt: skip
+        return blocks.Shared(found)
 
     def _matrix(self) -> Rows:
         """The weights, without those of masked targets."""
@@ -182,16 +231,21 @@ class Regridder:
         out = self._apply(as_field(data), "coverage")
         return out.rename("coverage").assign_attrs({}).assign_attrs(long_name="share covered", units="1")
 
-    def report(self) -> xr.Dataset:
+    def report(self, field: xr.DataArray | None = None) -> xr.Dataset:
         """What becomes of each cell: coverage, weights, conservation, and why targets have no value.
+
+        Parameters
+        ----------
+        field
+            One field of the source, at one time and level: source cells where it is missing count as masked. Without it the
+            report is about the grids and their masks alone. Nothing is said of ``skipna=False`` and of extrapolation.
 
         Returns
         -------
         Dataset
             On the target grid ``reason`` (a flag; its ``flag_meanings`` are the reasons), ``coverage``, ``weight_min``,
-            ``weight_max`` and ``n_sources``; on the source grid, its dimensions beginning with ``source_``,
-            ``source_share``. Counts and totals, among them how well areas close, are attributes. It is about weights;
-            what missing values do to a field is said by :meth:`coverage`.
+            ``weight_max`` and ``n_sources``; on the source grid, its dimensions and coordinates beginning with
+            ``source_``, ``source_share``. Counts and totals, among them how well areas close, are attributes.
 
         Examples
         --------
@@ -206,6 +260,11 @@ class Regridder:
             bare = copy(self.source)
             bare.mask = None
             unmasked = _shares(operator(bare, self.target, self._options))
+        valid = np.ones(self.source.size, bool) if self.source.mask is None else self.source.mask.values.ravel()
+        if field is not None:
+            unmasked = rows if unmasked is None else unmasked
+            valid = valid & self._valid(field)
+            rows = sparse.select(rows, valid[rows.columns])
         attrs = {"method": self.method, "edges": self.edges, "min_coverage": self.min_coverage}
         return make_report(
             rows,
@@ -215,7 +274,20 @@ class Regridder:
             edges=self.edges if areas else None,
             least=self.min_coverage,
             attrs=attrs,
+            valid=valid,
         )
+
+    def _valid(self, field: xr.DataArray) -> np.ndarray:
+        """bool (source cells,): where one field has a value."""
+        name = repr(field.name) if field.name is not None else "the field"
+        self._check(field, name)
+        many = {str(d): n for d, n in field.sizes.items() if d not in self.source.dims and n > 1}
+        if many:
+            raise ValueError(
+                f"a report is about one field, and {name} has {many} besides the grid; choose one with .isel"
+            )
+        flat = field.isel({d: 0 for d in field.dims if d not in self.source.dims}).transpose(*self.source.dims)
+        return np.asarray(flat.notnull().values).ravel()
 
     # ---- files ------------------------------------------------------------------------------------------------------
 
@@ -266,6 +338,8 @@ class Regridder:
         *,
         skipna: bool = True,
         min_coverage: float = 0.5,
+        extrapolate: str | None = None,
+        creep_levels: int | None = None,
     ) -> Regridder:
         """A regridder with weights that another tool wrote: ESMF, xESMF, TempestRemap, SCRIP or CDO.
 
@@ -279,7 +353,7 @@ class Regridder:
         source, target
             The grids that the file was written for, in its order. Sizes are compared, and centres where the file has
             them; its masked cells take no part.
-        skipna, min_coverage
+        skipna, min_coverage, extrapolate, creep_levels
             As for the class. Coverage is the file's ``frac_b`` (``dst_grid_frac``) where it has one, otherwise the sum of
             the weights of a target, which ``fracarea`` makes one however little of it is covered.
 
@@ -291,6 +365,7 @@ class Regridder:
             If it was written for other grids, or for the same in another order; the message says which.
         """
         _check_missing(skipna, min_coverage)
+        extrapolation.check(extrapolate, creep_levels, method="from file", skipna=skipna)
         grid = source if isinstance(source, Grid) else Grid.from_dataset(source)
         wanted = as_target(target)
         found = foreign_weights.read(path)
@@ -300,6 +375,8 @@ class Regridder:
             "skipna": skipna,
             "min_coverage": min_coverage,
             "edges": found.edges,
+            "extrapolate": extrapolate,
+            "creep_levels": creep_levels,
         }
         return cls._made(operator, grid, wanted, None, said)
 
@@ -353,7 +430,7 @@ class Regridder:
     def _export(
         self, path: str | PathLike[str], convention: Literal["ESMF", "SCRIP"], normalization: str | None
     ) -> None:
-        exported_weights.check_linear(self.method, self._operator)
+        exported_weights.check_linear(self.method, self._operator, self.extrapolate)
         exported_weights.write(
             path, convention, self._matrix(), self.source, self.target,
             method=self.method.removeprefix("from file: "), edges=self.edges, normalization=normalization,
@@ -364,10 +441,11 @@ class Regridder:
         out: dict[Hashable, xr.DataArray] = {}
         corners = self._corner_names(ds)
         for name, variable in ds.data_vars.items():
-            if name in corners and set(variable.dims) & mine:
-                continue
             shared = mine & set(variable.dims)
+            if name in corners and (shared or self.source.kind == "mesh"):
+                continue
             if not shared:
+                check_side(repr(name), variable, self.source)
                 out[name] = variable
             elif shared == mine:
                 out[name] = self._array(variable)
@@ -389,7 +467,9 @@ class Regridder:
     def _array(self, data: xr.DataArray) -> xr.DataArray:
         out = self._apply(data, "value")
         # What was true of the cells of the source is not true of those of the target.
-        out.attrs = {k: v for k, v in data.attrs.items() if k not in ("cell_measures", "grid_mapping", "coordinates")}
+        out.attrs = {k: v for k, v in data.attrs.items() if k not in _OF_PLACES}
+        if self.method == "count":
+            out.attrs = _of_counts(out.attrs)
         return out
 
     def _apply(self, data: xr.DataArray, what: Literal["value", "coverage"]) -> xr.DataArray:
@@ -407,22 +487,28 @@ class Regridder:
                 f"{name} and the target grid both have a dimension {clash[0]!r} that mean different things; "
                 f"rename one, for example data.rename({{{clash[0]!r}: 'old_{clash[0]}'}})"
             )
-        output = blocks.Output(target.dims, target.shape, dtype if what == "value" else np.float64)
+        made = dtype if self.method != "count" else np.dtype(np.int64)
+        output = blocks.Output(target.dims, target.shape, made if what == "value" else np.float64)
         pieces = [len(data.chunksizes.get(d, (0,))) for d in self.source.dims]
-        if max(pieces) > 1:
+        filler = self._filler if what == "value" else None
+        if max(pieces) > 1 and filler is None:
             out = blocks.gathered(
                 data,
                 self.source.dims,
                 output,
                 partial(self._part, what=what),
-                nothing=np.nan if what == "value" else 0.0,
+                nothing=np.nan if what == "value" and made.kind == "f" else 0.0,
             )
         else:
+            constants = {"operator": self._shared} | ({} if filler is None else {"filler": filler})
             (out,) = blocks.along(
-                self._work(what), data, self.source.dims, [output], constants={"operator": self._shared}, threaded=True
+                self._work(what), data, self.source.dims, [output], constants=constants, rechunk=True, threaded=True
             )
-        coords = target.coords()
-        out = out.drop_vars([c for c in coords if c in out.coords]).assign_coords(coords)
+        kept = {name: c for name, c in out.coords.items() if name not in self._coords}
+        if kept:
+            out = out.drop_vars([c for c in out.coords if c not in kept]).assign_coords(self._coords)
+        else:
+            out = xr.DataArray(out.variable, coords=self._coords, name=out.name)
         return out.transpose(*_order(data.dims, self.source.dims, target.dims))
 
     def _work(self, what: str, hidden: np.ndarray | None = None) -> Callable[..., np.ndarray]:
@@ -440,6 +526,7 @@ class Regridder:
         source = self.source
         absent = [d for d in source.dims if d not in data.dims]
         sizes = tuple(data.sizes.get(d) for d in source.dims)
+        check_side(name, data, source)
         if absent or sizes != source.shape:
             raise ValueError(
                 f"{name} has dimensions {dict(data.sizes)}, but this regridder was made for a source with "
@@ -478,11 +565,14 @@ def regrid(
     *,
     skipna: bool = True,
     min_coverage: float = 0.5,
-    extrapolate: None = None,
+    extrapolate: str | None = None,
     periodic: bool | None = None,
     edges: Edges = "great_circle",
     pole: str | None = "mean",
     limiter: str | None = None,
+    neighbours: int = 8,
+    power: float = 2.0,
+    creep_levels: int | None = None,
 ) -> Field:
     """Regrid a field once; options and errors as for :class:`Regridder`, which is worth keeping for a second field.
 
@@ -496,7 +586,7 @@ def regrid(
     """
     return Regridder(
         data, target, method, skipna=skipna, min_coverage=min_coverage, extrapolate=extrapolate, periodic=periodic,
-        edges=edges, pole=pole, limiter=limiter,
+        edges=edges, pole=pole, limiter=limiter, neighbours=neighbours, power=power, creep_levels=creep_levels,
     )(data)  # fmt: skip
 
 
@@ -533,8 +623,9 @@ def _shares(operator: Operator) -> Rows:
 
 
 def _work(
-    fields: np.ndarray, *, operator: Operator, what: str, least: float, strict: bool, hidden: np.ndarray | None
-) -> np.ndarray:
+    fields: np.ndarray, *, operator: Operator, what: str, least: float, strict: bool, hidden: np.ndarray | None,
+    filler: extrapolation.FromSource | extrapolation.Creep | None = None,
+) -> np.ndarray:  # fmt: skip
     flat = fields.reshape(fields.shape[0], -1)
     if what == "coverage":
         out = operator.coverage(flat)
@@ -543,8 +634,18 @@ def _work(
         return out
     out = operator.apply(flat, least, strict)
     if hidden is not None:
-        out[:, hidden] = np.nan
+        out[:, hidden] = np.nan if out.dtype.kind == "f" else 0
+    if filler is not None:
+        filler.fill(flat, out)
     return out
+
+
+def _of_counts(attrs: dict[str, Any]) -> dict[str, Any]:
+    """Attributes of the number of values of a field: its units are not the field's (CF appendix C)."""
+    kept = {k: v for k, v in attrs.items() if k in ("long_name", "standard_name")}
+    if "standard_name" in kept:
+        kept["standard_name"] = f"{kept['standard_name']} number_of_observations"
+    return kept | {"long_name": f"number of values of {kept.get('long_name', 'the field')}", "units": "1"}
 
 
 def _order(dims: tuple[Hashable, ...], old: tuple[Hashable, ...], new: tuple[Hashable, ...]) -> list[Hashable]:

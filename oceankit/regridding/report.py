@@ -34,6 +34,7 @@ def report(
     edges: Edges | None,
     least: float,
     attrs: dict[str, Any],
+    valid: np.ndarray | None = None,
 ) -> xr.Dataset:
     """The report on a matrix of weights.
 
@@ -49,13 +50,15 @@ def report(
         Share of a target that must be covered.
     attrs
         What else is to be said.
+    valid
+        bool (sources,): cells of the source that take part; None for all.
 
     Returns
     -------
     Dataset
         On the target grid ``reason`` (a flag with ``flag_meanings``), ``coverage``, ``weight_min``, ``weight_max`` and
-        ``n_sources``; on the source grid, whose dimensions begin with ``source_``, ``source_share``: how much of
-        each source cell went somewhere. Totals are attributes.
+        ``n_sources``; on the source grid, whose dimensions and coordinates begin with ``source_``, ``source_share``: how
+        much of each source cell went somewhere, NaN where it takes no part. Totals are attributes.
     """
     areas = edges is not None
     number = rows.numbers()
@@ -89,13 +92,29 @@ def report(
     else:
         share = np.bincount(rows.columns, weights=rows.values, minlength=source.size)
         meaning = "sum of the weights that the source cell has"
+    out = out.assign_coords(_of_source(source))
     dims = tuple(f"source_{d}" for d in source.dims)
-    out["source_share"] = (dims, share.reshape(source.shape), {"long_name": meaning, "units": "1"})
-    out.attrs = {**attrs, **_totals(rows, cover, reason, source, target)}
+    valid = np.ones(source.size, bool) if valid is None else valid
+    shown = np.where(valid, share, np.nan).reshape(source.shape)
+    out["source_share"] = (dims, shown, {"long_name": meaning, "units": "1"})
+    out.attrs = {**attrs, **_totals(rows, cover, reason, valid, target)}
+    out.attrs |= _flaws(source, target)
     if edges is not None:
         out.attrs |= _conservation(cover, share, ours, theirs)
         out.attrs["area_mapped" if target.planar else "area_mapped_m2"] = float((cover * np.nan_to_num(ours)).sum())
     return out
+
+
+def _of_source(source: Grid) -> dict[str, tuple[tuple[str, ...], np.ndarray, dict[Any, Any]]]:
+    """Coordinates of the source under names of their own, beside those of the target."""
+    return {
+        f"source_{name}": (
+            tuple(f"source_{d}" for d in c.dims),
+            c.values,
+            {k: v for k, v in c.attrs.items() if k != "bounds"},
+        )
+        for name, c in source.coords().items()
+    }
 
 
 def _reasons(
@@ -114,8 +133,8 @@ def _reasons(
     return reason
 
 
-def _totals(rows: Rows, cover: np.ndarray, reason: np.ndarray, source: Grid, target: Grid) -> dict[str, Any]:
-    out: dict[str, Any] = {"n_weights": rows.values.size, "n_targets": target.size, "n_source_cells": source.size}
+def _totals(rows: Rows, cover: np.ndarray, reason: np.ndarray, valid: np.ndarray, target: Grid) -> dict[str, Any]:
+    out: dict[str, Any] = {"n_weights": rows.values.size, "n_targets": target.size, "n_source_cells": valid.size}
     for value, name in enumerate(REASONS):
         out[f"n_{name.replace(' ', '_')}"] = int((reason == value).sum())
     if rows.values.size:
@@ -123,7 +142,12 @@ def _totals(rows: Rows, cover: np.ndarray, reason: np.ndarray, source: Grid, tar
         full = cover[reason == _MAPPED]
         if full.size:
             out["coverage_smallest_mapped"], out["coverage_largest_mapped"] = float(full.min()), float(full.max())
-    out["n_source_cells_unused"] = int((np.bincount(rows.columns, minlength=source.size) == 0).sum())
+    out["n_source_cells_unused"] = int((valid & (np.bincount(rows.columns, minlength=valid.size) == 0)).sum())
+    return out
+
+
+def _flaws(source: Grid, target: Grid) -> dict[str, Any]:
+    out: dict[str, Any] = {}
     for name, grid in (("source", source), ("target", target)):
         said = grid.report()
         out |= {

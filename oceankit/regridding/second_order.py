@@ -8,6 +8,8 @@ are not missing, so coasts and clouds cost accuracy there and nowhere else.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import scipy.sparse
 
@@ -106,12 +108,24 @@ class SecondOrder:
     def is_empty(self) -> bool:
         return not self.rows.values.size
 
+    @cached_property
+    def _pull(self) -> np.ndarray:
+        """float64 (n, 2): what the difference to each neighbour adds to the gradient where all are there."""
+        n = self.shape[1]
+        own = np.repeat(np.arange(n), np.diff(self.start))
+        w = 1.0 / (self.ways**2).sum(axis=1)
+        gram = np.stack(
+            [np.bincount(own, w * self.ways[:, a] * self.ways[:, b], minlength=n) for a, b in ((0, 0), (0, 1), (1, 1))],
+            axis=1,
+        )
+        return np.ascontiguousarray(w[:, None] * np.einsum("nij,nj->ni", _inverses(gram)[own], self.ways))
+
     def gradients(self, fields: np.ndarray) -> np.ndarray:
         """float64 (n, sources, 2): least squares over the neighbours that are not missing, zero where nothing is."""
         out = np.empty((*fields.shape, 2))
 
         def work(begin: int, end: int) -> None:
-            _gradients(fields, begin, end, self.start, self.neighbours, self.ways, self.reach, out)
+            _gradients(fields, begin, end, self.start, self.neighbours, self.ways, self._pull, self.reach, out)
 
         threads.over_blocks(work, fields.shape[1], block=32_768)
         return out
@@ -139,13 +153,7 @@ class SecondOrder:
     def matrix(self) -> Rows:
         """The weights where nothing is missing and nothing limited: areas plus moments times gradients of each cell."""
         n = self.shape[1]
-        gram = np.zeros((n, 3))
-        own = np.repeat(np.arange(n), np.diff(self.start))
-        w = 1.0 / (self.ways**2).sum(axis=1)
-        for k, (a, b) in enumerate(((0, 0), (0, 1), (1, 1))):
-            gram[:, k] = np.bincount(own, w * self.ways[:, a] * self.ways[:, b], minlength=n)
-        inverse = _inverses(gram)
-        pull = w[:, None] * np.einsum("nij,nj->ni", inverse[own], self.ways)
+        own, pull = np.repeat(np.arange(n), np.diff(self.start)), self._pull
         where = self.rows.columns.astype(np.int64), self.rows.start
         out = scipy.sparse.csr_array((self.rows.values, *where), shape=self.shape)
         for k in range(2):
@@ -197,41 +205,58 @@ _THIN = 1e-4
 
 
 @kernel
-def _gradients(fields, begin, end, start, neighbours, ways, reach, out):
+def _gradients(fields, begin, end, start, neighbours, ways, pull, reach, out):
     for f in range(fields.shape[0]):
         field = fields[f]
         for s in range(begin, end):
-            out[f, s, 0] = out[f, s, 1] = 0.0
-            here = field[s]
-            if here != here:
-                continue
-            a = b = c = p = q = 0.0
-            low = high = 0.0
+            here = np.float64(field[s])
+            gx = gy = 0.0
             for k in range(start[s], start[s + 1]):
-                value = field[neighbours[k]]
-                if value != value:
-                    continue
-                x, y, d = ways[k, 0], ways[k, 1], np.float64(value) - np.float64(here)
-                w = 1.0 / (x * x + y * y)
-                a, b, c = a + w * x * x, b + w * x * y, c + w * y * y
-                p, q = p + w * x * d, q + w * y * d
-                low, high = min(low, d), max(high, d)
-            det, trace = a * c - b * b, a + c
-            if det > _THIN * trace * trace:
-                gx, gy = (c * p - b * q) / det, (a * q - b * p) / det
-            elif trace > 0.0:
-                gx, gy = p / trace, q / trace
-            else:
-                continue
-            # Barth and Jespersen 1989: no corner of the plane beyond what the neighbours have.
-            limit = 1.0
-            for k in range(reach.shape[1]):
-                d = gx * reach[s, k, 0] + gy * reach[s, k, 1]
-                if d > high:
-                    limit = min(limit, high / d)
-                elif d < low:
-                    limit = min(limit, low / d)
-            out[f, s, 0], out[f, s, 1] = limit * gx, limit * gy
+                d = field[neighbours[k]] - here
+                gx, gy = gx + pull[k, 0] * d, gy + pull[k, 1] * d
+            if gx != gx:
+                gx, gy = _from_what_is_there(field, s, start, neighbours, ways)
+            if reach.shape[1] > 0:
+                limit = _limit(field, s, start, neighbours, reach, gx, gy)
+                gx, gy = limit * gx, limit * gy
+            out[f, s, 0], out[f, s, 1] = gx, gy
+
+
+@kernel
+def _from_what_is_there(field, s, start, neighbours, ways):
+    """Least squares over the neighbours that are not missing."""
+    here = np.float64(field[s])
+    a = b = c = p = q = 0.0
+    for k in range(start[s], start[s + 1]):
+        d = field[neighbours[k]] - here
+        if d == d:
+            x, y = ways[k, 0], ways[k, 1]
+            w = 1.0 / (x * x + y * y)
+            a, b, c = a + w * x * x, b + w * x * y, c + w * y * y
+            p, q = p + w * x * d, q + w * y * d
+    det, trace = a * c - b * b, a + c
+    if det > _THIN * trace * trace:
+        return (c * p - b * q) / det, (a * q - b * p) / det
+    return (p / trace, q / trace) if trace > 0.0 else (0.0, 0.0)
+
+
+@kernel
+def _limit(field, s, start, neighbours, reach, gx, gy):
+    """By how much a slope may stay so that no corner lies beyond what the neighbours have (Barth and Jespersen 1989)."""
+    here = np.float64(field[s])
+    low = high = 0.0
+    for k in range(start[s], start[s + 1]):
+        d = field[neighbours[k]] - here
+        if d == d:
+            low, high = min(low, d), max(high, d)
+    limit = 1.0
+    for k in range(reach.shape[1]):
+        d = gx * reach[s, k, 0] + gy * reach[s, k, 1]
+        if d > high:
+            limit = min(limit, high / d)
+        elif d < low:
+            limit = min(limit, low / d)
+    return limit
 
 
 @kernel

@@ -15,7 +15,8 @@ from oceankit.fields.depths import as_dataset
 from oceankit.fields.layers import is_place
 from oceankit.fields.verticals import EDGES, vertical_dim
 from oceankit.regridding import _columns
-from oceankit.regridding._levels import Source, Target, as_source, as_target
+from oceankit.regridding._sources import Source, as_source
+from oceankit.regridding._targets import Target, as_target
 
 __all__ = ["VERTICAL_METHODS", "regrid_vertical", "vertical_coverage"]
 
@@ -42,39 +43,42 @@ def regrid_vertical(
     Parameters
     ----------
     data
-        A DataArray, which knows its own coordinates only, or a Dataset, which also has formula terms or thicknesses of layers: see
-        :func:`oceankit.fields.depths` for what is understood.
+        A DataArray, which knows its own coordinates only, or a Dataset, which also has formula terms or thicknesses of
+        layers: see :func:`oceankit.fields.depths` for what is understood.
     levels
-        Depths of the target levels in metres, positive down: a sequence, or a DataArray whose name, attributes and values become the
-        new coordinate (``units`` m, cm or km; ``positive: "up"`` for heights). A DataArray with further dimensions of the field
-        has levels for each column: those of another model. None where ``edges`` say it all.
+        Depths of the target levels in metres, positive down: a sequence, or a DataArray whose name, attributes and values
+        become the new coordinate (``units`` m, cm or km; ``positive: "up"`` for heights). A DataArray with further dimensions
+        of the field has levels for each column: those of another model. None where ``edges`` say it all.
     method
         ``"linear"``: between the two nearest levels of the column; the value itself where the target is a level.
         ``"conservative"``: the mean over the overlaps of the target layer with the layers of the column, first order.
     depth
-        Where the levels of ``data`` are, in metres: a DataArray or the name of one. Depths of levels, edges of layers (n + 1 along a
-        dimension of their own) or bounds (n, 2); with any further dimensions. Found from ``data`` where None.
+        Where the levels of ``data`` are, in metres: a DataArray or the name of one. Depths of levels, edges of layers (n + 1
+        along a dimension of their own) or bounds (n, 2); with any further dimensions. Found from ``data`` where None.
     dim
         The vertical dimension of ``data``, where names and attributes do not tell.
     edges
-        Edges of the target layers for ``"conservative"``: n + 1 depths. Where None, the ``bounds`` of ``levels``, or half-way between
-        them: the outer ones as far from their level as the inner, but not above 0.
+        Edges of the target layers for ``"conservative"``: n + 1 depths. Where None, the ``bounds`` of ``levels``, or half-way
+        between them: the outer ones as far from their level as the inner, but not above 0.
     skipna
-        ``"linear"``: whether to interpolate across levels that are missing inside a column (default False: what lies beside a missing
-        level is missing). ``"conservative"``: whether missing layers are left out (default True, see ``min_coverage``);
-        if not, one missing layer that overlaps makes the target missing.
+        ``"linear"``: whether to interpolate across levels that are missing inside a column (default False: what lies beside a
+        missing level is missing). ``"conservative"``: whether missing layers are left out (default True, see
+        ``min_coverage``); if not, one missing layer that overlaps makes the target missing.
     min_coverage
-        ``"conservative"``: a target layer gets a value where at least this share of it is covered by layers with a value. 0 asks for any.
+        ``"conservative"``: a target layer gets a value where at least this share of it is covered by layers with a value.
+        0 asks for any.
     extrapolate
-        ``"linear"``: what holds above the first and below the last valid level of a column. None: missing. ``"layer"``: the end value,
-        as far as the edge of its layer, so up to the surface and down to the sea floor. ``"nearest"``: the end value without limit.
-        ``"linear"``: the line through the last two, without limit. A pair names what holds above and what below.
+        ``"linear"``: what holds above the first and below the last valid level of a column. None: missing. ``"layer"``: the
+        end value, as far as the edge of its layer, so up to the surface and down to the sea floor. ``"nearest"``: the end
+        value without limit. ``"linear"``: the line through the last two, without limit. A pair names what holds above and
+        what below.
 
     Returns
     -------
-    Like ``data``: the new levels in place of the old dimension, other dimensions and chunks as they were; floats keep their precision,
-    and sums are float64. Of a Dataset every variable that has levels is regridded, each on its own (``s_w`` has other depths than
-    ``s_rho``); variables without levels are kept, and those that say where the old levels were are left behind.
+    Like ``data``: the new levels in place of the old dimension, other dimensions and chunks as they were; floats keep their
+    precision, and sums are float64. Of a Dataset every variable that has levels is regridded, each on its own (``s_w`` has
+    other depths than ``s_rho``); variables without levels are kept, and those that say where the old levels were are left
+    behind.
     Conservative levels of a Dataset have ``bounds``, which a DataArray cannot hold.
 
     Raises
@@ -90,8 +94,8 @@ def regrid_vertical(
 
     Notes
     -----
-    Columns are independent of each other. With the horizontal regridding, go vertical first where levels follow the terrain: depths
-    belong to the columns of the source.
+    Columns are independent of each other. With the horizontal regridding, go vertical first where levels follow the terrain:
+    depths belong to the columns of the source.
 
     References
     ----------
@@ -119,8 +123,9 @@ def vertical_coverage(
 ) -> Field:
     """Share of each target layer that layers with a value cover (0 to 1): what ``min_coverage`` is held against.
 
-    With ``min_coverage=0`` the integral of a column is ``(regridded * coverage * thickness).sum()``, to rounding, where the target
-    layers reach from the surface (above 0 where the sea surface is) to the sea floor; ``thickness`` is that of the target layers.
+    With ``min_coverage=0`` the integral of a column is ``(regridded * coverage * thickness).sum()``, to rounding, where the
+    target layers reach from the surface (above 0 where the sea surface is) to the sea floor; ``thickness`` is that of the
+    target layers.
 
     Parameters
     ----------
@@ -153,8 +158,8 @@ def _options(method: str, skipna: bool | None, min_coverage: float, extrapolate:
     if method == "conservative":
         if any(p is not None for p in pair):
             raise ValueError(
-                f"extrapolate={extrapolate!r} belongs to method='linear'; conservative layers that are covered in part are ruled by "
-                "min_coverage"
+                f"extrapolate={extrapolate!r} belongs to method='linear'; conservative layers that are covered in part are ruled "
+                "by min_coverage"
             )
         # Shares come from sums of thicknesses: what is covered by half to rounding is covered by half.
         mode = "strict" if skipna is False else "value"
@@ -190,35 +195,45 @@ def _dataset(
     described = {n for source in sources.values() for n in source.levels.described_by}
     sources = {name: source for name, source in sources.items() if name not in described}
     if not sources:
-        raise CoordinateError(f"no variable of {describe(ds)} has a vertical dimension; name it with dim=")
+        places = [n for n, v in ds.data_vars.items() if n not in found and vertical_dim(ds, v) is not None]
+        told = f", but for {', '.join(map(repr, places))}, told by name or standard_name to be depths or thicknesses" if places else ""
+        raise CoordinateError(f"no variable of {describe(ds)} has a vertical dimension{told}; name it with dim=, or check these")
     old = {source.dim for source in sources.values()}
     out: dict[Hashable, xr.DataArray] = {}
     new: dict[Hashable, xr.DataArray] = {}
     target = None
-    for name, variable in ds.data_vars.items():
-        if name in sources:
-            target = as_target(levels, edges, variable, sources[name].dim, layers="least" in options)
-            out[name] = _array(variable, sources[name], target, options)
-            new.update(target.coords)
-        elif not _along(ds, variable, old):
-            out[name] = variable
-    clash = [n for n in new if n in ds.variables and (n in out or not _along(ds, ds[n], old))]
+    for name, source in sources.items():
+        target = as_target(levels, edges, ds[name], source.dim, layers="least" in options)
+        out[name] = _array(ds[name], source, target, options)
+        new.update(target.coords)
+    left = _left_behind(ds, old, described, {d for n in sources for d in ds[n].dims})
+    out.update({n: v for n, v in ds.data_vars.items() if n not in sources and n not in left})
+    clash = [n for n in new if n in ds.variables and n not in left]
     if clash:
         raise ValueError(
-            f"{describe(ds)} has a variable {clash[0]!r} that is no coordinate of the old levels, and the new ones get the same name; "
-            f"rename one: ds.rename({{{clash[0]!r}: ...}}), or levels as a DataArray with another name"
+            f"{describe(ds)} has a variable {clash[0]!r} that is no coordinate of the old levels, and the new ones get the same "
+            f"name; rename one: ds.rename({{{clash[0]!r}: ...}}), or give levels as a DataArray with another name"
         )
-    kept = {n: c for n, c in ds.coords.items() if n not in new and not _along(ds, c, old)}
-    result = xr.Dataset(out, coords=kept, attrs=ds.attrs)
+    kept = {n: c for n, c in ds.coords.items() if n not in new and n not in left}
+    # In the order in which they stood.
+    result = xr.Dataset({n: out[n] for n in ds.data_vars if n in out}, coords=kept, attrs=ds.attrs)
     if target is not None and target.bounds is not None:
         result = result.assign_coords({target.bounds.name: target.bounds})
         result[target.dim].attrs["bounds"] = target.bounds.name
     return result
 
 
-def _along(ds: xr.Dataset, variable: xr.DataArray, old: set[Hashable]) -> bool:
-    """Whether a variable lies along levels that are left behind."""
-    return bool(old & set(variable.dims)) or vertical_dim(ds, variable) is not None
+def _left_behind(ds: xr.Dataset, old: set[Hashable], described: set[Hashable], common: set[Hashable]) -> set[Hashable]:
+    """Variables along the old levels, and those that say where they are along levels that no regridded field has."""
+
+    def says_where(name: Hashable) -> bool:
+        return (name in described or is_place(name, ds[name].variable)) and not set(ds[name].dims) <= common
+
+    return {
+        n
+        for n, v in ds.variables.items()
+        if old & set(v.dims) or (says_where(n) and vertical_dim(ds, ds[n]) is not None)
+    }
 
 
 def _array(field: xr.DataArray, source: Source, target: Target, options: dict[str, Any]) -> xr.DataArray:
@@ -288,5 +303,5 @@ def _check_axis(depth: xr.DataArray, name: str, dim: Hashable) -> None:
     if not ((steps >= 0.0).all() or (steps <= 0.0).all()):
         k = int(np.argmax(steps < 0.0 if values[-1] >= values[0] else steps > 0.0))
         raise CoordinateError(
-            f"{name}: the depths along {dim!r} turn back, {values[k + 1]:g} m follows {values[k]:g} m; sort the field by its depths"
+            f"{name}: the depths along {dim!r} turn back, {values[k + 1]:g} m follows {values[k]:g} m; sort the field by them"
         )

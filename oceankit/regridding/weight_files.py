@@ -58,7 +58,7 @@ def save(path: str | os.PathLike[str], saved: Saved) -> None:
         parts[name], about[name] = grid_parts(grid)
     about["options"] = to_json(dict(saved.options), "the regridder")
     about["arrays"] = {g: {n: [a.dtype.str, list(a.shape)] for n, a in arrays.items()} for g, arrays in parts.items()}
-    text = json.dumps(about, sort_keys=True)
+    text = json.dumps(about)
     try:
         with replacing(given) as part:
             _write(part, parts, text, str(saved.options.get("method", "")))
@@ -122,7 +122,7 @@ def _check_format(file: Any, name: str) -> None:
         remedy = (
             "its weights are those of another tool: read them with Regridder.from_esmf(path, source, target)"
             if foreign
-            else f"it holds {', '.join(map(repr, list(file.variables)[:5])) or 'nothing'}; correct the path"
+            else f"it holds {', '.join(map(repr, list(file.variables)[:5])) or 'nothing, or was cut short'}; correct the path"
         )
         raise StoreError(f"{name!r} is no file of Regridder.save: {remedy}")
     version = int(file.getncattr(_MARK))

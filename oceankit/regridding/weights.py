@@ -12,23 +12,26 @@ from oceankit.numerics.separable import make
 from oceankit.numerics.sparse import Rows
 from oceankit.numerics.sphere import polygon_areas
 from oceankit.regridding.operators import Matrix, Operator, Separable, from_scipy
+from oceankit.regridding.scattered import beyond_reach, nothing
 
-__all__ = ["conservative", "nearest"]
+__all__ = ["OF_A_MESH", "conservative", "nearest"]
+
+OF_A_MESH = (
+    ". If they are the nodes or faces of a mesh, which a field alone has lost, make the regridder of the Dataset that has "
+    "both, and give it the field: Regridder(ds, target)(ds['temp'])"
+)
+"""What an error says to somebody whose mesh was lost on the way."""
 
 
 def nearest(source: Grid, target: Grid) -> Matrix:
     """The nearest source cell by great-circle distance, the first of equals; nothing outside the source's cells."""
-    places, wanted = source.centres(), target.centres()
+    wanted = target.centres()
     used = np.flatnonzero(source.used())
-    found, distance = neighbours.nearest(neighbours.build(places[used]), wanted)
+    if not used.size:
+        return nothing(source, target)
+    found, distance = neighbours.nearest(neighbours.build(source.centres()[used]), wanted)
     columns = np.where(found >= 0, used[found], -1)
-    # A target is outside where the nearest cell of all, masked or not, does not reach it.
-    there = np.flatnonzero(np.isfinite(places).all(axis=1))
-    closest = found
-    if there.size > used.size:
-        closest, distance = neighbours.nearest(neighbours.build(places[there]), wanted)
-    # A tenth more, because corners derived from centres cut a little short.
-    columns[distance > 1.1 * source.reach()[there[closest]]] = -1
+    columns[beyond_reach(source, wanted, used, found[:, 0], distance[:, 0])] = -1
     return Matrix(sparse.from_fixed(columns, np.ones(columns.shape), source.size), source.size)
 
 
@@ -52,7 +55,8 @@ def cells_in_use(source: Grid, target: Grid) -> tuple[Cells, Cells]:
     for grid, which in ((source, "source"), (target, "target")):
         if not grid.has_cells:
             raise GridError(
-                f"conservative needs cells with corners, and the {which} is a grid of {grid.kind}; use method='nearest'"
+                f"conservative needs cells with corners, and the {which} is a bare list of points; use method='nearest'"
+                f"{OF_A_MESH if which == 'source' else ''}"
             )
     theirs = source.cells()
     aside = source.topology.halo.ravel() if source.kind == "curvilinear" else np.zeros(source.size, bool)

@@ -56,3 +56,30 @@ def oceankit(folder: Path) -> Callable[..., Result]:
         return CliRunner().invoke(main, ["run", str(path), *arguments])
 
     return call
+
+
+def terrain() -> xr.Dataset:
+    """Temperature that falls with depth, 20 - depth / 100, on sigma levels over a sloping floor; two times."""
+    lat, lon = np.arange(31.0, 40, 2), np.arange(117.0, 128, 2)
+    sigma = np.array([-1.0, -0.8, -0.55, -0.3, -0.1, 0.0])
+    floor = np.broadcast_to(np.linspace(60.0, 400.0, lon.size), (lat.size, lon.size))
+    depth = -sigma[:, None, None] * floor
+    temperature = np.stack([20.0 - depth / 100, 21.0 - depth / 100]).astype(np.float32)
+    return xr.Dataset(
+        {"thetao": (("time", "s", "lat", "lon"), temperature, {"standard_name": "sea_water_potential_temperature",
+                                                                "units": "degC"}),
+         "zos": (("time", "lat", "lon"), np.zeros((2, lat.size, lon.size), np.float32), {"units": "m"}),
+         "deptho": (("lat", "lon"), floor, {"units": "m"}),
+         "note": ("time", [1, 2])},
+        coords={"time": np.array(["2015-01-16", "2015-02-16"], "M8[ns]"),
+                "s": ("s", sigma, {"standard_name": "ocean_sigma_coordinate", "positive": "up",
+                                   "formula_terms": "sigma: s eta: zos depth: deptho"}),
+                "lat": ("lat", lat, {"units": "degrees_north"}), "lon": ("lon", lon, {"units": "degrees_east"})},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def terrain_file(folder: Path) -> Path:
+    path = folder / "terrain.nc"
+    terrain().to_netcdf(path)
+    return path

@@ -315,11 +315,16 @@ def test_selections_turn_around_the_globe_and_take_the_nearest(oceankit: Call, f
 
 
 def test_the_choices_of_the_schema_are_those_of_the_library():
-    from oceankit.cli import schema
+    from oceankit.cli import _choices, schema
     from oceankit.numerics.covariance import FUNCTIONS
-    from oceankit.regridding.regridder import METHODS
+    from oceankit.regridding import METHODS, VERTICAL_METHODS, _columns, methods
 
-    assert tuple(METHODS) == schema.REGRID_METHODS
+    assert tuple(METHODS) == _choices.REGRID_METHODS
+    assert tuple(methods.BINNING) == _choices.BINNING
+    assert {None, *_choices.EXTRAPOLATE} == set(methods.EXTRAPOLATE)
+    assert {None, *_choices.LIMITERS} == set(methods.LIMITERS)
+    assert tuple(VERTICAL_METHODS) == _choices.LEVELS_METHODS
+    assert {None, *_choices.LEVELS_OUTSIDE} == set(_columns.OUTSIDE)
     assert set(FUNCTIONS) == set(schema.COVARIANCES)
 
 
