@@ -116,6 +116,10 @@ def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, .
 @click.option(
     "--levels-extrapolate", type=click.Choice(LEVELS_OUTSIDE), help="Above the first and below the last level."
 )
+@click.option(
+    "--neighbours", type=click.IntRange(1), default=8, show_default=True, help="For idw and inverse_distance."
+)
+@click.option("--power", type=click.FloatRange(0, min_open=True), default=2.0, show_default=True, help="For the same.")
 @click.option("--extrapolate", type=click.Choice(EXTRAPOLATE), help="What fills cells without a value.")
 @click.option("--min-coverage", type=click.FloatRange(0, 1), default=0.5, show_default=True)
 @click.option("--keep-missing", is_flag=True, help="One missing source cell makes the target missing.")
@@ -134,7 +138,7 @@ def regrid(**given: Any) -> None:
     """Regrid whole files: every variable of SOURCE... that lies on a grid, into TARGET_FILE (.nc or .zarr).
 
     Other dimensions, attributes and variables without places are kept; the work is done chunk by chunk. For example,
-    'oceankit regrid in.nc out.nc --to 1 --method conservative' is 'cdo remapcon,r360x180 in.nc out.nc'.
+    'oceankit regrid in.nc out.nc --to r360x180 --method conservative' is 'cdo remapcon,r360x180 in.nc out.nc'.
     """
     os.environ.setdefault("MPLBACKEND", "Agg")
     from oceankit.cli.regridding import order_of, regrid_files

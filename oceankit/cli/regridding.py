@@ -20,7 +20,7 @@ from oceankit.cli.gridding import kept, levelled
 from oceankit.cli.places import found, replaced, size_text
 from oceankit.cli.running import progress
 from oceankit.cli.storing import with_cell_bounds
-from oceankit.fields import CoordinateError, Grid, coordinates, open_fields
+from oceankit.fields import CoordinateError, Grid, GridError, coordinates, open_fields
 from oceankit.fields.verticals import vertical_dim
 from oceankit.regridding import Regridder, VectorRegridder
 
@@ -55,7 +55,9 @@ class Order:
 
 def order_of(given: dict[str, Any]) -> Order:
     """What the options of the command say."""
-    options = {n: given[n] for n in ("min_coverage", "extrapolate", "limiter")} | {"skipna": not given["keep_missing"]}
+    options = {n: given[n] for n in ("min_coverage", "extrapolate", "limiter", "neighbours", "power")} | {
+        "skipna": not given["keep_missing"]
+    }
     levels = None
     if given["levels"] is not None:
         outside = None if given["levels_extrapolate"] is None else [given["levels_extrapolate"]]
@@ -97,7 +99,7 @@ def regrid_files(order: Order) -> None:
     inputs = list(sources)
     for grid, names in groups:
         parts.append(_scalars(ds, grid, names, target, order, inputs))
-    product = _assembled(ds, parts, target)
+    product = _assembled(ds, parts, target, everything=not order.variables)
     with progress() if sys.stdout.isatty() else nullcontext():
         fields.write(product, order.out, inputs=inputs, options=_recorded(order))
     click.echo(f"  {order.out}, {size_text(order.out)}  [{time.perf_counter() - begin:.1f} s]")
@@ -177,8 +179,8 @@ def _grid_of(ds: xr.Dataset, name: str) -> Grid:
     own = _horizontal(ds[name])
     try:
         common = Grid.from_dataset(ds)
-    except CoordinateError:
-        common = None  # several grids in one file, equally good
+    except ValueError:
+        common = None  # several grids in one file, or one that is none
     if (
         common is not None
         and set(common.dims) <= set(ds[name].dims)
@@ -233,7 +235,10 @@ def _scalars(
 ) -> dict[str, xr.DataArray]:
     begin = time.perf_counter()
     there = order.weights is not None and order.weights.exists()
-    regridder, told = kept(order.weights, grid, target, order.method, order.options)
+    try:
+        regridder, told = kept(order.weights, grid, target, order.method, order.options)
+    except (GridError, CoordinateError) as error:
+        raise RefusedError(f"{', '.join(names)}: {error}, or leave them out with --variables") from error
     if there:
         inputs.append(str(order.weights))
     seconds = f"[{time.perf_counter() - begin:.1f} s]"
@@ -288,11 +293,14 @@ def _report(first: xr.DataArray, regridder: Regridder, order: Order) -> None:
         click.echo(f"  {order.report_map}, {size_text(order.report_map)}")
 
 
-def _assembled(ds: xr.Dataset, parts: Sequence[dict[str, xr.DataArray]], target: Grid) -> xr.Dataset:
-    """What was regridded and what has nothing to do with places, in the order of the files."""
+def _assembled(
+    ds: xr.Dataset, parts: Sequence[dict[str, xr.DataArray]], target: Grid, *, everything: bool
+) -> xr.Dataset:
+    """What was regridded and, of ``everything``, what has nothing to do with places, in the order of the files."""
     made = {name: field for part in parts for name, field in part.items()}
     old = {d for name in made for d in _grid_of(ds, name).dims}
     mappings = {str(v.attrs.get("grid_mapping", v.encoding.get("grid_mapping", ""))) for v in ds.data_vars.values()}
+    beside = {name for field in made.values() for name in _bounds(field.coords.to_dataset())}
     out: dict[Hashable, xr.DataArray] = {}
     left = []
     for name, variable in ds.data_vars.items():
@@ -300,9 +308,9 @@ def _assembled(ds: xr.Dataset, parts: Sequence[dict[str, xr.DataArray]], target:
             out[name] = made[str(name)]
         elif set(variable.dims) & old or name in mappings or _horizontal(variable) is not None:
             left.append(str(name))
-        else:
+        elif everything or name in beside:
             out[name] = variable.reset_coords(drop=True)
-    if left:
+    if left and everything:
         click.echo(f"  left behind: {', '.join(left)}")
     product = xr.Dataset(out, attrs=ds.attrs)
     return with_cell_bounds(product, target) if target.kind == "rectilinear" and not target.planar else product

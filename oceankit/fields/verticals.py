@@ -134,7 +134,9 @@ def metres_down(levels: xr.DataArray, *, trusted: bool = False) -> xr.DataArray:
     if levels.dtype.kind not in "fiu":
         raise CoordinateError(f"{levels.name!r} has dtype {levels.dtype}; depths are numbers in metres")
     upwards = _upwards(levels, positive, standard, named)
-    return (levels.astype(np.float64) * (-factor if upwards else factor)).rename(levels.name)
+    metres = levels.astype(np.float64, copy=False)
+    # Depths of every column are large: no copy where nothing changes.
+    return metres if factor == 1.0 and not upwards else (metres * (-factor if upwards else factor)).rename(levels.name)
 
 
 def _no_length(levels: xr.DataArray, units: str) -> str:
@@ -161,7 +163,7 @@ def _upwards(levels: xr.DataArray, positive: str, standard: str, named: str) -> 
     said = positive or ("down" if _DOWN.fullmatch(standard) else "up" if _UP.fullmatch(standard) else "")
     if not said and (_UP_NAMES.fullmatch(named) or _DOWN_NAMES.fullmatch(named)) and blocks.is_lazy(levels):
         said = "up" if _UP_NAMES.fullmatch(named) else "down"
-    if blocks.is_lazy(levels) and levels.ndim > 1:
+    if levels.ndim > 1 and (said or blocks.is_lazy(levels)):
         if not said:
             raise CoordinateError(
                 f"{levels.name!r} is lazy and does not say whether it grows up or down; set its attribute positive to 'up' or "

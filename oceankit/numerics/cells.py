@@ -38,7 +38,7 @@ class Buckets(NamedTuple):
     first: np.ndarray
     """int64 (rows + 1,): number of the first bucket of each row"""
     start: np.ndarray
-    """int64 (buckets + 1,)"""
+    """int32 (buckets + 1,)"""
     items: np.ndarray
     """int32"""
     wraps: bool
@@ -48,7 +48,7 @@ class Buckets(NamedTuple):
 _TURN = 4.0
 # Buckets are this many times as high and wide as the cells in them: larger ones list fewer cells twice,
 # smaller ones bring fewer cells that are not wanted.
-_ROOMY = 1.6
+_ROOMY = 2.0
 # Boxes are widened by this share of the whole, so that a point on an edge is found from both sides and
 # boxes may be kept in single precision.
 _SLACK = 1e-6
@@ -129,55 +129,55 @@ def _shortest(step):
 
 
 @kernel
-def row_of(value, lowest, per_row, rows):
-    return min(max(int(math.floor((value - lowest) * per_row)), 0), rows - 1)
-
-
-@kernel
-def row_span(low, high, lowest, per_row, rows):
+def rows_of(low, high, lowest, per_row, rows):
     """First and last row that a range touches, widened by a hair; first > last where it is beyond all rows."""
     slack = _SLACK * rows
     r0, r1 = (low - lowest) * per_row - slack, (high - lowest) * per_row + slack
     if r1 < 0.0 or r0 > rows:
         return 1, 0
-    return min(max(int(math.floor(r0)), 0), rows - 1), min(max(int(math.floor(r1)), 0), rows - 1)
+    return min(int(max(r0, 0.0)), rows - 1), min(int(max(r1, 0.0)), rows - 1)
 
 
 @kernel
-def column_span(west, east, westernmost, width, columns, turns, wraps):
-    """First column and number of columns that a range touches, widened by a hair; columns count on beyond the last."""
-    slack = _SLACK * width
-    begin = west - slack - westernmost
-    length = east - west + 2.0 * slack
+def shares_of(west, east, westernmost, width, turns, wraps):
+    """Where a range begins and ends as shares of the width of all columns, widened by a hair; 1, 0 where it is beyond.
+
+    Where columns wrap, a range may end beyond 1.
+    """
+    begin, length = west - westernmost, east - west
     if turns:
         begin -= _TURN * math.floor(begin * (1.0 / _TURN))
-        if not wraps and begin > width:
+        if not wraps and begin > (1.0 + _SLACK) * width:
             begin -= _TURN
         elif not wraps and begin + length >= _TURN:
             # Round the back to the other end.
             begin, length = 0.0, width
-    scale = columns / width if width != 0.0 else 0.0
-    c0, c1 = int(math.floor(begin * scale)), int(math.floor((begin + length) * scale))
+    scale = 1.0 / width if width != 0.0 else 0.0
+    b, e = begin * scale - _SLACK, (begin + length) * scale + _SLACK
     if wraps:
-        return (c0 if c0 < columns else 0), min(c1 - c0 + 1, columns)
-    if c1 < 0 or begin > width:
-        return 0, 0
-    c0, c1 = min(max(c0, 0), columns - 1), min(c1, columns - 1)
-    return c0, c1 - c0 + 1
+        return (b, e) if b >= 0.0 else (b + 1.0, e + 1.0)
+    return (1.0, 0.0) if e < 0.0 or b > 1.0 else (max(b, 0.0), min(e, 1.0))
+
+
+@kernel
+def columns_of(begin, end, columns, wraps):
+    """First and last of the columns between two shares; those from ``columns`` on are the first once more."""
+    c0 = min(int(begin * columns), columns - 1)
+    return c0, min(int(end * columns), c0 + columns - 1 if wraps else columns - 1)
 
 
 @kernel
 def bucket_of(x, y, z, planar, origin, first, wraps):
     """Number of the bucket that holds a point, -1 where no cell is near."""
-    rows = first.size - 1
     row, column = place(x, y, z, planar)
-    r, last = row_span(row, row, origin[0], origin[1], rows)
-    c, span = 0, 0
-    if r <= last:
-        r = row_of(row, origin[0], origin[1], rows)
-        c, span = column_span(column, column, origin[2], origin[3], first[r + 1] - first[r], not planar, wraps)
-    bucket = first[r] + c
-    return bucket if span > 0 else -1
+    r0, r1 = rows_of(row, row, origin[0], origin[1], first.size - 1)
+    begin, end = shares_of(column, column, origin[2], origin[3], not planar, wraps)
+    # Between the two ends that were widened.
+    r = min(max(int((row - origin[0]) * origin[1]), r0), max(r1, 0))
+    columns = first[r + 1] - first[r]
+    c = int(0.5 * (begin + end) * columns)
+    bucket = first[r] + (c % columns if wraps else min(c, columns - 1))
+    return bucket if r0 <= r1 and begin <= end else -1
 
 
 @kernel
@@ -206,37 +206,40 @@ def _boxes(nodes, faces, planar, reference, boxes, taken, extent):
 
 
 @kernel
-def _tally(boxes, origin, rows, counts, widths):
-    """Number of cells that touch each row and the sum of their widths."""
-    lowest, per_row = origin[0], origin[1]
+def _tally(boxes, origin, rows, turns, wraps, counts, widths):
+    """Make of each box its rows and shares of the columns; number of cells that touch each row, sum of their widths."""
+    lowest, per_row, westernmost, width = origin[0], origin[1], origin[2], origin[3]
     for i in range(boxes.shape[0]):
         if boxes[i, 0] <= boxes[i, 1]:
-            r0, r1 = row_span(float(boxes[i, 0]), float(boxes[i, 1]), lowest, per_row, rows)
+            r0, r1 = rows_of(np.float64(boxes[i, 0]), np.float64(boxes[i, 1]), lowest, per_row, rows)
+            begin, end = shares_of(
+                np.float64(boxes[i, 2]), np.float64(boxes[i, 3]), westernmost, width, turns, wraps
+            )
+            boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3] = r0, r1, begin, end
             for r in range(r0, r1 + 1):
                 counts[r] += 1
-                widths[r] += boxes[i, 3] - boxes[i, 2]
+                widths[r] += end - begin
 
 
 @kernel
-def _fill(boxes, origin, first, turns, wraps, start, items, begin, end):
-    """Count the cells of each bucket in rows begin..end (``items`` empty) or write them in order of cell number."""
-    rows = first.size - 1
-    lowest, per_row, westernmost, width = origin[0], origin[1], origin[2], origin[3]
+def _fill(boxes, first, wraps, start, items, low, high):
+    """Count the cells of each bucket in rows low..high (``items`` empty) or write them in order of cell number.
+
+    Bucket b is counted at ``start[b + 2]``; summed up, ``start[b + 1]`` is where it starts, and when all is written, ends.
+    """
     writing = items.size > 0
     for i in range(boxes.shape[0]):
-        if boxes[i, 0] > boxes[i, 1]:
-            continue
-        r0, r1 = row_span(float(boxes[i, 0]), float(boxes[i, 1]), lowest, per_row, rows)
-        for r in range(max(r0, begin), min(r1 + 1, end)):
+        begin, end = np.float64(boxes[i, 2]), np.float64(boxes[i, 3])
+        for r in range(max(int(boxes[i, 0]), low), min(int(boxes[i, 1]) + 1, high)):
             columns = first[r + 1] - first[r]
-            c0, span = column_span(float(boxes[i, 2]), float(boxes[i, 3]), westernmost, width, columns, turns, wraps)
-            for c in range(c0, c0 + span):
+            c0, c1 = columns_of(begin, end, columns, wraps)
+            for c in range(c0, c1 + 1):
                 b = first[r] + (c if c < columns else c - columns)
                 if writing:
-                    items[start[b]] = i
-                    start[b] += 1
-                else:
+                    items[start[b + 1]] = i
                     start[b + 1] += 1
+                else:
+                    start[b + 2] += 1
 
 
 def bucket_cells(cells: Cells) -> Buckets:
@@ -246,34 +249,30 @@ def bucket_cells(cells: Cells) -> Buckets:
     low, high, west, east, heights, number = extent
     if number == 0:
         origin = np.array([0.0, 1.0, 0.0, 1.0])
-        return Buckets(origin, np.arange(2), np.zeros(2, np.int64), np.empty(0, np.int32), False)
+        return Buckets(origin, np.arange(2), np.zeros(2, np.int32), np.empty(0, np.int32), False)
     west, width, wraps = (west, east - west, False) if planar else _stretch(taken)
     tall, width = max(high - low, 1e-300), max(width, 1e-300)
     rows = int(np.clip(tall / max(_ROOMY * heights / number, 1e-300), 1, number))
     origin = np.array([low, rows / tall, west, width])
     counts, widths = np.zeros(rows, np.int64), np.zeros(rows)
-    _tally(boxes, origin, rows, counts, widths)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        columns = np.nan_to_num(width * counts / (_ROOMY * widths), nan=1.0, posinf=np.inf)
+    _tally(boxes, origin, rows, not planar, wraps, counts, widths)
+    # Shares are wider than nothing, by the hair that is added to them.
+    columns = counts / (_ROOMY * np.maximum(widths, _SLACK))
     first = np.concatenate([[0], np.cumsum(np.clip(columns, 1, np.maximum(1, counts)).astype(np.int64))])
 
-    def fill(start: np.ndarray, items: np.ndarray) -> None:
-        # Threads share the rows, so that each writes to buckets of its own and cells stay in order.
-        block = -(-rows // threads.count())
-        threads.over_blocks(
-            lambda begin, end: _fill(boxes, origin, first, not planar, wraps, start, items, begin, end),
-            rows,
-            block=block,
-        )
+    start, items = np.zeros(first[-1] + 2, np.int32), np.empty(0, np.int32)
 
-    start = np.zeros(first[-1] + 1, np.int64)
-    fill(start, np.empty(0, np.int32))
+    def fill(begin: int, end: int) -> None:
+        _fill(boxes, first, wraps, start, items, begin, end)
+
+    # Threads share the rows, so that each writes to buckets of its own and cells stay in order.
+    block = -(-rows // threads.count())
+    threads.over_blocks(fill, rows, block=block)
     np.cumsum(start, out=start)
     items = np.empty(start[-1], np.int32)
-    if items.size:
-        fill(start[:-1].copy(), items)
+    threads.over_blocks(fill, rows, block=block)
     origin[[0, 2]] += reference
-    return Buckets(origin, first, start, items, wraps)
+    return Buckets(origin, first, start[:-1], items, wraps)
 
 
 def _all_boxes(cells: Cells, *, block: int = 65_536) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

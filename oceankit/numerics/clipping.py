@@ -52,7 +52,7 @@ def planes_of(work, p, m, c, planes):
 
 
 @kernel
-def sides_of(nodes, faces, s, t, c, planes, m, whose, when, codes):
+def sides_of(nodes, faces, s, t, c, planes, m, whose, codes):
     """On which sides of the planes of window ``t`` cell ``s`` lies: bits that all its corners have, and that any has.
 
     Bit k of a corner says that it is not inside plane k, bit 32 + k that it is outside (Cohen and Sutherland's outcodes
@@ -63,13 +63,13 @@ def sides_of(nodes, faces, s, t, c, planes, m, whose, when, codes):
     while i < faces.shape[1] and faces[s, i] >= 0:
         j = faces[s, i]
         at = j & (codes.size - 1)
-        if whose[at] != j or when[at] != t:
+        if whose[0, at] != j or whose[1, at] != t:
             x, y, z = nodes[j, 0] - c[0], nodes[j, 1] - c[1], nodes[j, 2] - c[2]
             code = 0
             for k in range(m):
                 d = planes[k, 0] * x + planes[k, 1] * y + planes[k, 2] * z - planes[k, 3]
                 code |= (int(d <= planes[k, 4]) | int(d < -planes[k, 4]) << 32) << k
-            whose[at], when[at], codes[at] = j, t, code
+            whose[0, at], whose[1, at], codes[at] = j, t, code
         every, some = every & codes[at], some | codes[at]
         i += 1
     return every, some
@@ -109,10 +109,10 @@ def clip(work, p, n, planes, m, crossed):
     A polygon that is not convex keeps its area, joined by edges of no width.
     """
     q = p
-    k = 0
+    k = np.int64(0)
     while k < m and n > 0:
         if (crossed >> min(k, 63)) & 1:
-            to = 2 if q != 2 else 3
+            to = np.int64(2 if q != 2 else 3)
             n = _cut(work, q, n, planes, k, to)
             q = to
         k += 1
@@ -133,11 +133,12 @@ def _measure(work, p, n, c, frame, planar, moments, seen):
 @kernel
 def common(work, n, subject_convex, m, c, planes, frame, planar, moments, seen):
     """What the subject and a window that is not convex have in common: area and first moment."""
-    window, subject, part = np.int64(0), np.int64(1), np.int64(4)
+    # Plain numbers as arguments would be types to Numba, and the helpers compiled for each of them.
+    window, subject, part, every = np.int64(0), np.int64(1), np.int64(4), np.int64(ALL)
     area = east = north = 0.0
     if subject_convex:
         planes_of(work, subject, n, c, planes)
-        left, p = clip(work, window, m, planes, n, ALL)
+        left, p = clip(work, window, m, planes, n, every)
         area, east, north = _measure(work, p, left, c, frame, planar, moments, seen)
     else:
         # The signed sum of the window's fan of triangles.
@@ -151,7 +152,7 @@ def common(work, n, subject_convex, m, c, planes, frame, planar, moments, seen):
                 for d in range(3):
                     work[part, 1, d], work[part, 2, d] = work[part, 2, d], work[part, 1, d]
             planes_of(work, part, corners, c, planes)
-            left, p = clip(work, subject, n, planes, corners, ALL)
+            left, p = clip(work, subject, n, planes, corners, every)
             a, e, v = _measure(work, p, left, c, frame, planar, moments, seen)
             area, east, north = area + sign * a, east + sign * e, north + sign * v
     return area, east, north

@@ -13,7 +13,7 @@ from oceankit.numerics.cells import Cells
 from oceankit.numerics.compiling import kernel
 from oceankit.numerics.sphere import excess, gather, polygon_areas, tangent_frame
 
-__all__ = ["area_of", "areas", "centroids", "first_moment", "set_frame"]
+__all__ = ["area_of", "areas", "centroids", "first_moment", "frame_of"]
 
 
 @kernel
@@ -42,7 +42,7 @@ def area_of(work, p, n, c, planar):
 
 
 @kernel
-def set_frame(frame, x, y, z, planar):
+def _set_frame(frame, x, y, z, planar):
     """East, north (x and y on a plane) and the point itself, as the rows of ``frame``."""
     ex, ey, nx, ny, nz = 1.0, 0.0, 0.0, 1.0, 0.0
     if not planar:
@@ -105,30 +105,38 @@ def _angle_over_sine(square, flat, upright, whole):
 
 
 @kernel
-def _centroids(nodes, faces, planar, begin, end, out):
-    work, seen, frame, c = np.empty((1, faces.shape[1], 3)), np.empty((faces.shape[1], 3)), np.empty((3, 3)), np.empty(3)
-    corners = np.empty((faces.shape[1], 3))
+def frame_of(nodes, faces, i, planar, corners, work, p, seen, c, frame):
+    """Set ``frame`` at the centre of mass of a cell; the other arrays are scratch."""
+    n = gather(nodes, faces, i, corners)
+    c[0] = c[1] = c[2] = 0.0
+    for k in range(n):
+        c[0], c[1], c[2] = c[0] + corners[k, 0], c[1] + corners[k, 1], c[2] + corners[k, 2]
+    size = float(n) if planar else math.sqrt(c[0] * c[0] + c[1] * c[1] + c[2] * c[2])
+    size = 1.0 / size if size != 0.0 else 1.0
+    c[0], c[1], c[2] = c[0] * size, c[1] * size, c[2] * size
+    for k in range(n):
+        work[p, k, 0], work[p, k, 1], work[p, k, 2] = corners[k, 0] - c[0], corners[k, 1] - c[1], corners[k, 2] - c[2]
+    _set_frame(frame, c[0], c[1], c[2], planar)
+    x, y, up = first_moment(work, p, n, c, frame, planar, seen)
+    # On the sphere the mean position lies below it: its direction is the centre.
+    x, y = (x / up, y / up) if up != 0.0 else (0.0, 0.0)
+    size = 1.0 if planar else 1.0 / math.sqrt(1.0 + x * x + y * y)
+    for d in range(3):
+        c[d] = (frame[2, d] + x * frame[0, d] + y * frame[1, d]) * size
+    _set_frame(frame, c[0], c[1], c[2], planar)
+
+
+@kernel
+def _centroids(nodes, faces, planar, out):
+    width = faces.shape[1]
+    corners, work, seen = np.empty((width, 3)), np.empty((1, width, 3)), np.empty((width, 3))
+    c, frame = np.empty(3), np.empty((3, 3))
     p = np.int64(0)
-    for i in range(begin, end):
-        n = gather(nodes, faces, i, corners)
-        for d in range(3):
-            out[i, d], c[d] = np.nan, 0.0
-        if n < 3:
-            continue
-        for k in range(n):
-            for d in range(3):
-                c[d] += corners[k, d] / n
-        size = 1.0 if planar else math.sqrt(c[0] * c[0] + c[1] * c[1] + c[2] * c[2])
-        for d in range(3):
-            c[d] /= size
-            for k in range(n):
-                work[0, k, d] = corners[k, d] - c[d]
-        set_frame(frame, c[0], c[1], c[2], planar)
-        east, north, up = first_moment(work, p, n, c, frame, planar, seen)
-        east, north = east / up, north / up
-        length = 1.0 if planar else math.sqrt(1.0 + east * east + north * north)
-        for d in range(3):
-            out[i, d] = (frame[2, d] + east * frame[0, d] + north * frame[1, d]) / length
+    for i in range(faces.shape[0]):
+        out[i, 0] = out[i, 1] = out[i, 2] = np.nan
+        if faces[i, 0] >= 0:
+            frame_of(nodes, faces, i, planar, corners, work, p, seen, c, frame)
+            out[i, 0], out[i, 1], out[i, 2] = frame[2, 0], frame[2, 1], frame[2, 2]
 
 
 def areas(cells: Cells, *, block: int = 65_536) -> np.ndarray:
@@ -145,7 +153,9 @@ def areas(cells: Cells, *, block: int = 65_536) -> np.ndarray:
 def centroids(cells: Cells, *, block: int = 65_536) -> np.ndarray:
     """Centre of mass of each cell (n, 3), put on the sphere; (x, y, 1) on a plane. NaN where there is no cell."""
     out = np.empty((cells.faces.shape[0], 3))
-    threads.over_blocks(
-        lambda begin, end: _centroids(cells.nodes, cells.faces, cells.planar, begin, end, out), len(out), block=block
-    )
+
+    def work(begin: int, end: int) -> None:
+        _centroids(cells.nodes, cells.faces[begin:end], cells.planar, out[begin:end])
+
+    threads.over_blocks(work, len(out), block=block)
     return out

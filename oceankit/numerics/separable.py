@@ -100,7 +100,7 @@ def coverage(axes: Axes, fields: np.ndarray) -> np.ndarray:
     """Weights of what is not missing, float64 (n, targets)."""
     valid = ~np.isnan(fields)
     full = (sums(axes.lat)[:, None] * sums(axes.lon)[None, :]).ravel()
-    return apply(axes, valid.astype(np.float64), 0.0, True) * full
+    return np.where(full > 0.0, apply(axes, valid.astype(np.float64), 0.0, True), 0.0) * full
 
 
 @kernel

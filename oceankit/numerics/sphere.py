@@ -160,8 +160,8 @@ def polygon_area(polygon, n, planar):
 
 
 @kernel
-def _together(x, y, z, p, k):
-    apart = (x - p[k, 0]) ** 2 + (y - p[k, 1]) ** 2 + (z - p[k, 2]) ** 2
+def _together(x, y, z, px, py, pz):
+    apart = (x - px) * (x - px) + (y - py) * (y - py) + (z - pz) * (z - pz)
     return apart <= 1e-26 * (x * x + y * y + z * z)
 
 
@@ -176,11 +176,11 @@ def gather(nodes, faces, i, out):
     while k < faces.shape[1] and faces[i, k] >= 0:
         j = faces[i, k]
         x, y, z = nodes[j, 0], nodes[j, 1], nodes[j, 2]
-        if n == 0 or not _together(x, y, z, out, n - 1):
+        if n == 0 or not _together(x, y, z, out[n - 1, 0], out[n - 1, 1], out[n - 1, 2]):
             out[n, 0], out[n, 1], out[n, 2] = x, y, z
             n += 1
         k += 1
-    while n > 1 and _together(out[n - 1, 0], out[n - 1, 1], out[n - 1, 2], out, 0):
+    while n > 1 and _together(out[0, 0], out[0, 1], out[0, 2], out[n - 1, 0], out[n - 1, 1], out[n - 1, 2]):
         n -= 1
     return n
 

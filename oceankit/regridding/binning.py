@@ -53,11 +53,6 @@ class Bins:
     def is_empty(self) -> bool:
         return not self.columns.size
 
-    @property
-    def dtype(self) -> type[np.int64] | None:
-        """int64 for counts; None where results have the dtype of the field."""
-        return np.int64 if self.statistic == "count" else None
-
     @cached_property
     def _bounds(self) -> np.ndarray:
         """Blocks of targets with about the same number of places."""
@@ -95,11 +90,14 @@ class Bins:
 
     def matrix(self) -> Rows:
         """Membership: one for each place in a target; for ``"mean"`` its weight, one over their number."""
+        if self.statistic == "mean":
+            return self.shares()
+        return Rows(self.start, self.columns, np.ones(self.columns.size), self.n_source)
+
+    def shares(self) -> Rows:
+        """One over the number of places in the same target, whatever is made of their values."""
         number = np.diff(self.start)
-        values = (
-            np.repeat(1.0 / np.maximum(number, 1), number) if self.statistic == "mean" else np.ones(self.columns.size)
-        )
-        return Rows(self.start, self.columns, values, self.n_source)
+        return Rows(self.start, self.columns, np.repeat(1.0 / np.maximum(number, 1), number), self.n_source)
 
     def part(self, targets: np.ndarray) -> tuple[np.ndarray, Bins]:
         columns = self.columns[sparse.entries_of(self.start, targets)]

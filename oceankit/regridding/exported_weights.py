@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from oceankit._version import __version__
-from oceankit.fields.files import StoreError, replacing
+from oceankit.fields.files import StoreError
 from oceankit.fields.grid import Edges, Grid, GridError
 from oceankit.numerics import sparse
 from oceankit.numerics.sparse import Rows
@@ -22,7 +22,7 @@ from oceankit.numerics.sphere import EARTH_RADIUS
 from oceankit.regridding.methods import BINNING
 from oceankit.regridding.operators import Operator
 from oceankit.regridding.second_order import SecondOrder
-from oceankit.regridding.weight_files import place_of
+from oceankit.regridding.weight_files import place_of, written
 
 __all__ = ["NORMALIZATIONS", "Normalization", "check_linear", "write"]
 
@@ -95,7 +95,7 @@ def write(
     StoreError
         If the path or normalization is none, or the grids are on a plane.
     """
-    given = place_of(path, "write")
+    place_of(path, "write")
     if normalization not in (None, *NORMALIZATIONS):
         raise StoreError(f"normalization={normalization!r} is not known; choose 'destarea' or 'fracarea'")
     if source.planar or target.planar:
@@ -120,7 +120,7 @@ def write(
     ds.attrs["normalization"] = normalization if conservative or convention == "ESMF" else "none"
     ds.attrs |= {"edges": edges, "oceankit_method": method, "history": f"written by oceankit {__version__}"}
     encoding = {name: {"_FillValue": None} for name in ds.variables}
-    with replacing(given) as part:
+    with written(path) as part:
         ds.to_netcdf(part, engine="netcdf4", format="NETCDF4", encoding=encoding)
 
 

@@ -76,7 +76,8 @@ class Matrix:
             return fields
         means = []
         for members in self.rings:
-            values = fields[:, members]
+            # In one piece, so that the order of the sum does not depend on how many fields there are.
+            values = np.ascontiguousarray(fields[:, members])
             there = np.isfinite(values)
             count = there.sum(axis=1)
             total = np.where(there, values, 0).sum(axis=1, dtype=np.float64)

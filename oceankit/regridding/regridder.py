@@ -19,6 +19,7 @@ from oceankit.numerics import sparse
 from oceankit.numerics.sparse import Rows
 from oceankit.regridding import exported_weights, extrapolation, foreign_weights, weight_files
 from oceankit.regridding.agreement import check_side
+from oceankit.regridding.binning import Bins
 from oceankit.regridding.methods import LIMITERS, METHODS, Options, operator
 from oceankit.regridding.operators import Operator
 from oceankit.regridding.report import report as make_report
@@ -618,7 +619,9 @@ def as_target(target: Any) -> Grid:
 
 
 def _shares(operator: Operator) -> Rows:
-    """Weights as shares of the target: of second order, those without the gradients."""
+    """Weights as shares of the target: of second order, those without the gradients; of bins, one over their number."""
+    if isinstance(operator, Bins):
+        return operator.shares()
     return operator.rows if isinstance(operator, SecondOrder) else operator.matrix()
 
 

@@ -196,8 +196,14 @@ def _dataset(
     sources = {name: source for name, source in sources.items() if name not in described}
     if not sources:
         places = [n for n, v in ds.data_vars.items() if n not in found and vertical_dim(ds, v) is not None]
-        told = f", but for {', '.join(map(repr, places))}, told by name or standard_name to be depths or thicknesses" if places else ""
-        raise CoordinateError(f"no variable of {describe(ds)} has a vertical dimension{told}; name it with dim=, or check these")
+        told = (
+            f", but for {', '.join(map(repr, places))}, told by name or standard_name to be depths or thicknesses"
+            if places
+            else ""
+        )
+        raise CoordinateError(
+            f"no variable of {describe(ds)} has a vertical dimension{told}; name it with dim=, or check these"
+        )
     old = {source.dim for source in sources.values()}
     out: dict[Hashable, xr.DataArray] = {}
     new: dict[Hashable, xr.DataArray] = {}

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -23,7 +24,7 @@ from oceankit.fields.grid import Grid
 from oceankit.fields.grid_files import from_json, grid_from_parts, grid_parts, to_json
 from oceankit.regridding.operators import Operator, restored
 
-__all__ = ["Saved", "load", "place_of", "save"]
+__all__ = ["Saved", "load", "place_of", "save", "written"]
 
 _FORMAT = 1
 _MARK = "oceankit_regridder_format"
@@ -51,7 +52,7 @@ def save(path: str | os.PathLike[str], saved: Saved) -> None:
         If the path does not end in ``.nc``, its folder is missing, the disk does not take the file, or something of the
         grids cannot be written down.
     """
-    given = place_of(path, "write")
+    place_of(path, "write")
     parts = {"operator": saved.operator.arrays()}
     about: dict[str, Any] = {"operator": type(saved.operator).__name__}
     for name, grid in (("source", saved.source), ("target", saved.target)):
@@ -59,14 +60,8 @@ def save(path: str | os.PathLike[str], saved: Saved) -> None:
     about["options"] = to_json(dict(saved.options), "the regridder")
     about["arrays"] = {g: {n: [a.dtype.str, list(a.shape)] for n, a in arrays.items()} for g, arrays in parts.items()}
     text = json.dumps(about)
-    try:
-        with replacing(given) as part:
-            _write(part, parts, text, str(saved.options.get("method", "")))
-    except (OSError, RuntimeError) as error:
-        raise StoreError(
-            f"{os.fspath(path)!r} could not be written ({error}); an earlier file is untouched: "
-            "look at the space and the rights there, or choose another place"
-        ) from error
+    with written(path) as part:
+        _write(part, parts, text, str(saved.options.get("method", "")))
 
 
 def _write(place: Path, parts: Mapping[str, Arrays], text: str, method: str) -> None:
@@ -158,6 +153,19 @@ def _damaged(name: str, why: str) -> StoreError:
     return StoreError(
         f"{name!r} is damaged ({why}): copy it again from where it came, or make the regridder anew and save it"
     )
+
+
+@contextmanager
+def written(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary file to write to, which takes the place of ``path``; says which file it was that the disk refused."""
+    try:
+        with replacing(place_of(path, "write")) as part:
+            yield part
+    except (OSError, RuntimeError) as error:
+        raise StoreError(
+            f"{os.fspath(path)!r} could not be written ({error}); an earlier file is untouched: "
+            "look at the space and the rights there, or choose another place"
+        ) from error
 
 
 def place_of(path: str | os.PathLike[str], verb: Literal["read", "write"]) -> Path:

@@ -8,6 +8,7 @@ from oceankit.fields.grid import Edges, Grid
 from oceankit.numerics import neighbours, sparse
 from oceankit.numerics.cells import Cells
 from oceankit.numerics.overlap import overlaps
+from oceankit.numerics.parallels import Boxes, box_overlaps
 from oceankit.numerics.separable import make
 from oceankit.numerics.sparse import Rows
 from oceankit.numerics.sphere import polygon_areas
@@ -67,16 +68,32 @@ def cells_in_use(source: Grid, target: Grid) -> tuple[Cells, Cells]:
     return theirs, target.cells()
 
 
-def _between_parallels(source: Grid, target: Grid) -> Separable:
-    """Cells between parallels and meridians: the overlap is a product of an overlap in lon and one in sin(lat)."""
-    if source.kind != "rectilinear" or target.kind != "rectilinear":
+def _between_parallels(source: Grid, target: Grid) -> Operator:
+    """Cells of rectilinear grids lie between parallels and meridians, those of others between great circles."""
+    straight = [grid.kind == "rectilinear" for grid in (source, target)]
+    if all(straight):
+        # The overlap is a product of an overlap in lon and one in sin(lat).
+        lon = _axis_overlaps(target.corners["lon_bnds"].values, source.corners["lon_bnds"].values, 360.0)
+        ours, theirs = (np.sin(np.radians(g.corners["lat_bnds"].values)) for g in (target, source))
+        return Separable(make(_axis_overlaps(ours, theirs, None), lon))
+    if not any(straight):
         raise GridError(
-            "edges='latitude' is for two rectilinear grids, whose cells lie between parallels; "
+            "edges='latitude' needs a rectilinear grid, whose cells lie between parallels; "
             f"source is {source.kind} and target is {target.kind}: use edges='great_circle'"
         )
-    lon = _axis_overlaps(target.corners["lon_bnds"].values, source.corners["lon_bnds"].values, 360.0)
-    ours, theirs = (np.sin(np.radians(g.corners["lat_bnds"].values)) for g in (target, source))
-    return Separable(make(_axis_overlaps(ours, theirs, None), lon))
+    box_grid = target if straight[1] else source
+    widest = float(np.abs(np.diff(box_grid.corners["lon_bnds"].values, axis=1)).max())
+    if widest >= 180.0:
+        raise GridError(f"a cell of {box_grid.lon.name!r} is {widest:g} degrees wide; use cells narrower than 180")
+    theirs_in_use, ours_in_use = cells_in_use(source, target)
+    polygons = theirs_in_use if straight[1] else ours_in_use
+    boxes = Boxes(*(box_grid.corners[name].values for name in ("lon_bnds", "lat_bnds")))
+    box, cell, area = box_overlaps(boxes, polygons)
+    row, column = (box, cell) if straight[1] else (cell, box)
+    of_targets = boxes.areas.ravel() if straight[1] else polygon_areas(polygons.nodes, polygons.faces, False)
+    rows = from_scipy(scipy.sparse.csr_array((area, (row, column)), shape=(target.size, source.size)))
+    sparse.divide(rows, of_targets)
+    return Matrix(rows, source.size)
 
 
 def _axis_overlaps(target: np.ndarray, source: np.ndarray, period: float | None) -> Rows:

@@ -1,5 +1,7 @@
 """Where levels are: against ROMS' own depths, the conventions' formulas by hand, and what must hold for any of them."""
 
+import math
+
 import dask
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oceankit.fields import CoordinateError, depth_edges, depths, s_coordinate
+from oceankit.fields.terrain import stretched
 
 STRETCHINGS = {1: (6.0, 0.4), 2: (6.0, 0.4), 3: (0.65, 0.58), 4: (7.0, 2.0), 5: (7.0, 2.0)}
 
@@ -277,9 +280,33 @@ def test_limits_of_the_curves():
     zero = s_coordinate(10, theta_s=0.0, theta_b=0.0, hc=5.0, Vstretching=4)
     np.testing.assert_allclose(zero["Cs_r"].values, -(zero["s_rho"].values ** 2))
     five = s_coordinate(10, theta_s=5.0, theta_b=1.0, hc=5.0, Vstretching=5)
-    assert float(-five["s_w"][-2]) < float(-four["s_w"][-2])
+    # The polynomial is 0 one level below the surface; what is left is its hundredth.
+    assert float(five["s_w"][-2]) == pytest.approx(-0.01)
+    assert float(five["s_w"][5]) == pytest.approx(-20 / 90 - 0.01 * 25 / 9)
     c = (1 - np.cosh(5 * five["s_rho"].values)) / (np.cosh(5) - 1)
     np.testing.assert_allclose(five["Cs_r"].values, (np.exp(c) - 1) / (1 - np.exp(-1)))
+
+
+@pytest.mark.parametrize("s", [-0.95, -0.6, -0.25, -0.02])
+def test_curves_as_their_authors_write_them(s):
+    """Number by number, from the published equations."""
+    a, b = 6.0, 0.4
+    sech = 1 / math.cosh(3.0)
+    shchepetkin_2005 = (s + 1) * (1 - s) * (1 - math.cosh(a * s)) / (math.cosh(a) - 1)
+    shchepetkin_2005 += (1 - (s + 1) * (1 - s)) * (math.sinh(b * (s + 1)) / math.sinh(b) - 1)
+    low = math.log(math.cosh(3 * (s + 1) ** 0.58)) / -math.log(sech) - 1
+    high = math.log(math.cosh(3 * (-s) ** 0.65)) / math.log(sech)
+    share = 1 / (1 + math.exp(6 * (s + 0.5)))
+    parabola = -((math.sinh(a * s / 2) / math.sinh(a / 2)) ** 2)
+    expected = {
+        1: (1 - b) * math.sinh(a * s) / math.sinh(a) + b * (math.tanh(a * (s + 0.5)) / (2 * math.tanh(a / 2)) - 0.5),
+        2: shchepetkin_2005,
+        3: share * low + (1 - share) * high,
+        4: (1 - math.exp(b * parabola)) / (math.exp(-b) - 1),
+    }
+    for number, value in expected.items():
+        controls = (0.65, 0.58) if number == 3 else (a, b)
+        assert float(stretched(np.array(s), number, *controls)) == pytest.approx(value, rel=1e-12)
 
 
 @pytest.mark.parametrize("vtransform", [1, 2])

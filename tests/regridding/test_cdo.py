@@ -173,6 +173,18 @@ def test_great_circles_between_curvilinear_grids(cdo):
     assert abs(ours(Regridder(source, target, "conservative")) - theirs).max() < 1e-12
 
 
+@pytest.mark.parametrize("step", [3.0, 1.0])
+@pytest.mark.parametrize("pole", [(40.0, 160.0), (70.0, 30.0)])
+def test_parallels_against_great_circles_are_cdos(step, pole, cdo):
+    """From a curvilinear grid with ``edges="latitude"``: CDO's weights (measured 1e-11, at the smallest polar cells)."""
+    source, target = rotated_grid(40, 60, lon=(-60, 60), lat=(-40, 40), pole=pole), Grid.global_regular(step)
+    cdo.put("source.nc", on_grid(source, vortex), source)
+    cdo.put("target.nc", on_grid(target, vortex), target)
+    cdo("gencon,target.nc", "source.nc", "weights.nc", norm="destarea")
+    theirs = cdo.matrix("weights.nc", (target.size, source.size))
+    assert abs(ours(Regridder(source, target, "conservative", edges="latitude")) - theirs).max() < 1e-10
+
+
 def test_great_circles_against_parallels(cdo):
     """From a curvilinear grid to a regular one weights differ by the slivers between a parallel and its chord.
 

@@ -109,6 +109,8 @@ def test_conservation_from_any_tilted_grid(tilt, turn, step):
 @pytest.mark.parametrize("edges", ["great_circle", "latitude"])
 @pytest.mark.parametrize(("fine", "coarse"), [(1.0, 2.5), (2.5, 1.0)])
 def test_a_constant_stays_constant(method, edges, fine, coarse):
+    if (method, edges) == ("conservative2", "latitude"):
+        pytest.skip("cells of second order have great circles for edges")
     field = on_grid(Grid.global_regular(fine), lambda lon, lat: np.full(lon.shape, 7.25))
     out = regrid(field, coarse, method, edges=edges)
     assert np.isfinite(out.values).all()

@@ -393,6 +393,15 @@ def test_weights_of_bins_and_their_file(tmp_path):
     np.testing.assert_array_equal(same.columns, operator.columns)
 
 
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_a_report_of_bins(statistic):
+    data = scatter(500, gaps=0.0)
+    regridder = Regridder(places(data), Grid.regular(lon=(0, 60, 30), lat=(0, 60, 30)), statistic)
+    report = regridder.report()
+    assert report.attrs["n_source_cells_unused"] == regridder._operator.n_unused > 400
+    np.testing.assert_allclose(report["coverage"].values, 1.0)
+
+
 def test_attributes_of_counts():
     data = scatter(50).assign_attrs(units="degC", standard_name="sea_surface_temperature", long_name="SST")
     attrs = Regridder(places(data), 30.0, "count")(data).attrs

@@ -9,7 +9,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oceankit.fields import CoordinateError, Grid, depth_edges, depths, s_coordinate
+from oceankit.fields import CoordinateError, Grid, blocks, depth_edges, depths, s_coordinate
 from oceankit.numerics import threads
 from oceankit.regridding import Regridder, _columns, _vertical_kernels, regrid_vertical, vertical_coverage
 
@@ -459,6 +459,12 @@ def test_levels_that_move_in_time_move_a_field_that_does_not():
         np.testing.assert_array_equal(out[t].values, regrid_vertical(still, LEVELS, depth=depth[t], dim="k").values)
 
 
+def test_what_lies_beside_a_field_has_its_dimensions():
+    field, depth, _ = random_columns()
+    with pytest.raises(ValueError, match=r"'depth' has the dimension 'member', which 'temp' lacks"):
+        blocks.columns(np.add, field, "k", [(depth.expand_dims(member=2), "k")], blocks.Output(("k",), (12,), float))
+
+
 def test_float32_is_summed_in_float64():
     values = np.full(1000, 0.1, np.float32)
     edges = xr.DataArray(np.arange(1001.0), dims="e", attrs={"units": "m"})
@@ -689,7 +695,10 @@ def test_mistakes(levels, options, message):
             "pressure in 'dbar'",
         ),
         (xr.Dataset({"a": ("x", [1.0])}), "no variable of the dataset has a vertical dimension"),
-        (column([1.0, 2, 3, 4, 5]).to_dataset(name="dz"), "but for 'dz', told by name or standard_name to be depths or thick"),
+        (
+            column([1.0, 2, 3, 4, 5]).to_dataset(name="dz"),
+            "but for 'dz', told by name or standard_name to be depths or thick",
+        ),
         (np.zeros(3), "not a ndarray"),
         (column(["a", "b", "c", "d", "e"]), "dtype <U1"),
         (column([1, 2, 3, 4, 5]).assign_attrs(scale_factor=0.1), "scale_factor=0.1"),

@@ -9,7 +9,7 @@ from analytic import on_grid, rotated_grid, vortex
 
 from oceankit.fields import Grid, GridError, StoreError
 from oceankit.fields.grid_files import from_json, grid_from_parts, grid_parts, to_json
-from oceankit.regridding import METHODS, Regridder, weight_files
+from oceankit.regridding import METHODS, Regridder
 from oceankit.regridding.methods import BINNING, EXTRAPOLATE
 
 LINEAR = [m for m in METHODS if m == "mean" or m not in BINNING]
@@ -85,8 +85,7 @@ def field_on(grid: Grid) -> xr.DataArray:
     rng = np.random.default_rng(1)
     values = rng.random((3, *grid.shape)) + grid.lat.values.max()
     values[rng.random(values.shape) < 0.15] = np.nan
-    coords = {k: v for k, v in grid.coords().items()}
-    return xr.DataArray(values, dims=("time", *grid.dims), coords=coords, name="sst", attrs={"units": "degC"})
+    return xr.DataArray(values, dims=("time", *grid.dims), coords=grid.coords(), name="sst", attrs={"units": "degC"})
 
 
 # ---- our own format ---------------------------------------------------------------------------------------------------
@@ -283,9 +282,13 @@ def test_a_failed_write_leaves_the_earlier_file(saved, tmp_path, monkeypatch):
         place.write_bytes(b"half")
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(weight_files, "_write", fail)
+    # The module as the class knows it: pytest may have imported its file a second time for the doctests.
+    monkeypatch.setattr(Regridder.save.__globals__["weight_files"], "_write", fail)
     with pytest.raises(StoreError, match="no space left on device.*an earlier file is untouched"):
         Regridder(Grid.global_regular(10.0), 30.0).save(path)
+    monkeypatch.setattr(xr.Dataset, "to_netcdf", lambda _, place, **__: fail(place))
+    with pytest.raises(StoreError, match="no space left on device"):
+        Regridder(Grid.global_regular(10.0), 30.0).to_esmf(path)
     assert path.read_bytes() == saved.read_bytes()
     assert [p.name for p in tmp_path.iterdir()] == ["weights.nc"]
 
