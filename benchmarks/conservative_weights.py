@@ -180,10 +180,14 @@ def main(cases: list[str]) -> None:
     print("grid and Regridder, seconds on the wall (and of the processor)")
     for case in cases:
         one, two = (alone("run", case, str(n), "1" if case.startswith("tripolar") else "7") for n in (1, cores))
-        print(f"  {case:22s} {one['wall']:.2f} ({one['cpu']:.2f}), {cores} threads {two['wall']:.2f} ({two['cpu']:.2f})")
+        print(
+            f"  {case:22s} {one['wall']:.2f} ({one['cpu']:.2f}), {cores} threads {two['wall']:.2f} ({two['cpu']:.2f})"
+        )
         if "cdo_wall" in one:
             ratios = [one[f"cdo_{t}"] / one[t] for t in ("wall", "cpu")]
-            print(f"  {'':22s} CDO {one['cdo_wall']:.2f} ({one['cdo_cpu']:.2f}), ours x {ratios[0]:.1f} ({ratios[1]:.1f})")
+            print(
+                f"  {'':22s} CDO {one['cdo_wall']:.2f} ({one['cdo_cpu']:.2f}), ours x {ratios[0]:.1f} ({ratios[1]:.1f})"
+            )
         print(f"  {'':22s} peak {two['peak']:.0f} MB, {two['before']:.0f} before")
     print("overlaps alone, all cores: seconds, peak beyond the grids as a multiple of what is returned, closure")
     for case in cases:

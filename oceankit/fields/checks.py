@@ -106,7 +106,7 @@ def refuse_data_without_place(ds: xr.Dataset, places: Places, mask: xr.DataArray
     lon, lat, dims = places.lon, places.lat, places.lon.dims
     without = ~(np.isfinite(lon.values) & np.isfinite(lat.values))
     where = f"{lon.name!r} or {lat.name!r}"
-    if places.bounds is not None:
+    if places.bounds is not None and not all(np.isfinite(v).all() for v in places.bounds):
         lost = ~(np.isfinite(places.bounds[0]).all(axis=-1) & np.isfinite(places.bounds[1]).all(axis=-1))
         if lost.any() and not without.any():
             without, where = lost, f"the corners of {lon.name!r} and {lat.name!r}"

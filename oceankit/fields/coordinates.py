@@ -211,12 +211,14 @@ def in_degrees(coordinate: xr.DataArray, kind: Literal["longitude", "latitude"])
     units = str(coordinate.attrs.get("units", "")).strip()
     values = np.array(coordinate.values, dtype=np.float64)
     fill = coordinate.encoding.get("_FillValue", coordinate.attrs.get("_FillValue"))
-    # Fill values that were never declared (POP writes NetCDF's default 9.97e36 over land).
-    values[~(np.abs(values) < 1e30)] = np.nan
+    worst = np.abs(values).max(initial=0.0)
+    if not worst < 1e30:
+        # Missing, or fill values that were never declared (POP writes NetCDF's default 9.97e36 over land).
+        values[~(np.abs(values) < 1e30)] = np.nan
     if fill is not None and np.isfinite(fill):
         values[values == np.float64(fill)] = np.nan
     if _RADIANS.fullmatch(units):
-        values = np.degrees(values)
+        values, worst = np.degrees(values), np.degrees(worst)
     elif units and not (_EAST.fullmatch(units) or _NORTH.fullmatch(units) or _DEGREES.fullmatch(units)):
         raise CoordinateError(
             f"{coordinate.name!r} is taken for the {kind}, but its units are {units!r}; if its values are degrees, set "
@@ -224,13 +226,14 @@ def in_degrees(coordinate: xr.DataArray, kind: Literal["longitude", "latitude"])
             "otherwise name another coordinate with lon= and lat="
         )
     limit = 90.0 + 1e-6 if kind == "latitude" else 1080.0
-    worst = np.nanmax(np.abs(values)) if np.isfinite(values).any() else 0.0
+    if not worst <= limit:
+        worst = np.nanmax(np.abs(values)) if np.isfinite(values).any() else 0.0
     if worst > limit:
         raise CoordinateError(
             f"{coordinate.name!r} is taken for the {kind} in degrees, but holds the value {worst:g}; "
             "check its units, or name another coordinate with lon= and lat="
         )
-    return np.clip(values, -90.0, 90.0) if kind == "latitude" else values
+    return np.clip(values, -90.0, 90.0) if kind == "latitude" and worst > 90.0 else values
 
 
 def plane(obj: xr.Dataset | xr.DataArray) -> tuple[xr.DataArray, xr.DataArray] | None:

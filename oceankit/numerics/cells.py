@@ -212,9 +212,7 @@ def _tally(boxes, origin, rows, turns, wraps, counts, widths):
     for i in range(boxes.shape[0]):
         if boxes[i, 0] <= boxes[i, 1]:
             r0, r1 = rows_of(np.float64(boxes[i, 0]), np.float64(boxes[i, 1]), lowest, per_row, rows)
-            begin, end = shares_of(
-                np.float64(boxes[i, 2]), np.float64(boxes[i, 3]), westernmost, width, turns, wraps
-            )
+            begin, end = shares_of(np.float64(boxes[i, 2]), np.float64(boxes[i, 3]), westernmost, width, turns, wraps)
             boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3] = r0, r1, begin, end
             for r in range(r0, r1 + 1):
                 counts[r] += 1

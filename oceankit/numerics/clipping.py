@@ -63,13 +63,13 @@ def sides_of(nodes, faces, s, t, c, planes, m, whose, codes):
     while i < faces.shape[1] and faces[s, i] >= 0:
         j = faces[s, i]
         at = j & (codes.size - 1)
-        if whose[0, at] != j or whose[1, at] != t:
+        if whose[at] != (t << 32 | j):
             x, y, z = nodes[j, 0] - c[0], nodes[j, 1] - c[1], nodes[j, 2] - c[2]
             code = 0
             for k in range(m):
                 d = planes[k, 0] * x + planes[k, 1] * y + planes[k, 2] * z - planes[k, 3]
                 code |= (int(d <= planes[k, 4]) | int(d < -planes[k, 4]) << 32) << k
-            whose[0, at], whose[1, at], codes[at] = j, t, code
+            whose[at], codes[at] = t << 32 | j, code
         every, some = every & codes[at], some | codes[at]
         i += 1
     return every, some

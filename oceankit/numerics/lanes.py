@@ -94,10 +94,12 @@ def mean_lanes(typingctx, pack, columns, values, begin, end, low, scale, least, 
     signature = types.void(*given, types.boolean, tile, types.int64)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        arrays = [context.make_array(signature.args[k])(context, builder, args[k]).data for k in range(3)]
+        cells, places, weights = (
+            context.make_array(signature.args[k])(context, builder, args[k]).data for k in range(3)
+        )
         kinds = narrow, wide = _vectors(signature.args[0])
         scale, least, strict = args[6:9]
-        total, _ = _weighted(builder, *arrays, args[3:6], kinds, False)
+        total, _ = _weighted(builder, cells, places, weights, args[3:6], kinds, False)
         result = builder.fmul(total, _spread(builder, scale, wide))
         missing = builder.bitcast(builder.fcmp_unordered("uno", total, total), ir.IntType(wide.count))
         again = builder.and_(
@@ -108,7 +110,7 @@ def mean_lanes(typingctx, pack, columns, values, begin, end, low, scale, least, 
         redo, done = builder.append_basic_block("redo"), builder.append_basic_block("done")
         builder.cbranch(again, redo, done)
         builder.position_at_end(redo)
-        valid, weight = _weighted(builder, *arrays, args[3:6], kinds, True)
+        valid, weight = _weighted(builder, cells, places, weights, args[3:6], kinds, True)
         enough = builder.and_(
             builder.fcmp_ordered(">=", weight, _spread(builder, least, wide)),
             builder.fcmp_ordered(">", weight, ir.Constant(wide, None)),

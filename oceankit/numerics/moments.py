@@ -63,7 +63,11 @@ def first_moment(work, p, n, c, frame, planar, seen):
     """
     nearest = math.inf
     for k in range(n):
-        x, y, z = c[0] - frame[2, 0] + work[p, k, 0], c[1] - frame[2, 1] + work[p, k, 1], c[2] - frame[2, 2] + work[p, k, 2]
+        x, y, z = (
+            c[0] - frame[2, 0] + work[p, k, 0],
+            c[1] - frame[2, 1] + work[p, k, 1],
+            c[2] - frame[2, 2] + work[p, k, 2],
+        )
         seen[k, 0] = x * frame[0, 0] + y * frame[0, 1] + z * frame[0, 2]
         seen[k, 1] = x * frame[1, 0] + y * frame[1, 1] + z * frame[1, 2]
         seen[k, 2] = 1.0 if planar else 1.0 + x * frame[2, 0] + y * frame[2, 1] + z * frame[2, 2]

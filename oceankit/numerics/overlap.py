@@ -61,7 +61,7 @@ def _sort(numbers, n):
                 numbers[j] = numbers[j - gap]
                 j -= gap
             numbers[j] = held
-        gap //= 3
+        gap = gap // 3
 
 
 @kernel
@@ -84,9 +84,9 @@ def _overlaps(
     work, seen = np.empty((5, room_for(most), 3)), np.empty((room_for(most), 3))
     w_corners, s_corners, planes = np.empty((most, 3)), np.empty((most, 3)), np.empty((most, 5))
     c, centre, frame = np.empty(3), np.empty(3), np.empty((3, 3))
-    whose, codes = np.empty((2, _KEPT), np.int32), np.empty(_KEPT, np.int64)
+    whose, codes = np.empty(_KEPT, np.int64), np.empty(_KEPT, np.int64)
     for k in range(_KEPT):
-        whose[0, k] = whose[1, k] = -1
+        whose[k] = -1
     near, none = np.empty(256, np.int32), np.empty(0, np.int32)
     window, subject, scratch = np.int64(0), np.int64(1), np.int64(4)
     used = 0
@@ -127,8 +127,9 @@ def _overlaps(
             n = gather(s_nodes, s_faces, s, s_corners)
             if n < 3:
                 continue
-            s_area = polygon_area(s_corners, n, planar)
-            area, x, y = s_area, 0.0, 0.0
+            # The subject's own area, where it is all inside or is the target.
+            area = polygon_area(s_corners, n, planar) if not (crossed and straight) else 0.0
+            least, x, y = _SLIVER * (w_area if straight else area), 0.0, 0.0
             if crossed or moments:
                 _shift(s_corners, n, c, work, subject)
             if not w_convex[t]:
@@ -141,7 +142,7 @@ def _overlaps(
                 # A whole source cell has no moment about its own centre.
                 if moments and n > 0 and (crossed or not straight):
                     x, y, _ = first_moment(work, p, n, c, frame, planar, seen)
-            if area > _SLIVER * (w_area if straight else s_area):
+            if area > least:
                 columns[used], values[used, 0] = s, area
                 if moments:
                     values[used, 1], values[used, 2] = x, y
@@ -153,9 +154,7 @@ def _overlaps(
 @overload
 def overlaps(target: Cells, source: Cells, *, moments: Literal[False] = False, block: int = 4096) -> Rows: ...
 @overload
-def overlaps(
-    target: Cells, source: Cells, *, moments: Literal[True], block: int = 4096
-) -> tuple[Rows, np.ndarray]: ...
+def overlaps(target: Cells, source: Cells, *, moments: Literal[True], block: int = 4096) -> tuple[Rows, np.ndarray]: ...
 def overlaps(
     target: Cells, source: Cells, *, moments: bool = False, block: int = 4096
 ) -> Rows | tuple[Rows, np.ndarray]:

@@ -38,7 +38,10 @@ class Boxes:
         turns = 2 * np.pi * np.floor(west_east[:, :1] / (2 * np.pi))
         west_east = west_east - turns
         self.areas = np.diff(south_north, axis=1) * np.diff(west_east, axis=1)[:, 0]
-        self.columns, self.rows = np.argsort(west_east[:, 0], kind="stable"), np.argsort(south_north[:, 0], kind="stable")
+        self.columns, self.rows = (
+            np.argsort(west_east[:, 0], kind="stable"),
+            np.argsort(south_north[:, 0], kind="stable"),
+        )
         self.lon = np.ascontiguousarray(west_east[self.columns])
         self.z = np.ascontiguousarray(south_north[self.rows])
 
@@ -101,8 +104,16 @@ def _overlaps(nodes, faces, lon, z, begin, end, place, number, area):
                     if z[j, 0] > high:
                         break
                     marks[:m] = False
-                    k = _cut_parallel(strip, marks, m, z[j, 0], 1.0, one, others) if z[j, 0] > -1.0 else _copy(strip, marks, m, one, others)
-                    k = _cut_parallel(one, others, k, z[j, 1], -1.0, two, marks) if z[j, 1] < 1.0 else _copy(one, others, k, two, marks)
+                    k = (
+                        _cut_parallel(strip, marks, m, z[j, 0], 1.0, one, others)
+                        if z[j, 0] > -1.0
+                        else _copy(strip, marks, m, one, others)
+                    )
+                    k = (
+                        _cut_parallel(one, others, k, z[j, 1], -1.0, two, marks)
+                        if z[j, 1] < 1.0
+                        else _copy(one, others, k, two, marks)
+                    )
                     if k < 2:
                         continue
                     common = _area(two, marks, k)

@@ -305,7 +305,7 @@ def _columns_first(
     nx, mx = field.shape[1], out.shape[1]
     extra = np.empty((made.shape[0], nx), field.dtype)
     _make(field, made, extra)
-    span = 1
+    span = np.int64(1)
     for j in range(start.size - 1):
         if start[j] < start[j + 1]:
             span = max(span, np.int64(columns[start[j + 1] - 1]) - np.int64(columns[start[j]]) + 1)
@@ -416,7 +416,8 @@ def rows_of(axes: Axes, j: np.ndarray, i: np.ndarray) -> tuple[Rows, tuple[np.nd
         weight = weight + b * (axes.bend[1][at_lat] + b * axes.bend[2][at_lat])
     row = axes.lat.columns[at_lat].astype(np.int64) - axes.front
     x = axes.lon.columns[at_lon].astype(np.int64)
-    cell, rings = row * nx + x, []
+    cell = row * nx + x
+    rings: list[np.ndarray] = []
     for k, (made_of, turn) in enumerate(axes.made):
         here = row == (k - axes.front if k < axes.front else k - axes.front + ny)
         if turn < 0:

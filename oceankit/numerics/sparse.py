@@ -156,7 +156,8 @@ def plan(rows: Rows) -> Blocks:
     low, high = np.empty(bounds.size - 1, np.int64), np.empty(bounds.size - 1, np.int64)
     _ranges(rows.start, rows.columns, bounds, low, high)
     keep = [0]
-    lows, highs = [], []
+    lows: list[int] = []
+    highs: list[int] = []
     for b in range(bounds.size - 1):
         if lows and (
             max(highs[-1], high[b]) - min(lows[-1], low[b]) <= _PACKED and bounds[b + 1] - bounds[keep[-2]] <= _ROWS
@@ -165,8 +166,8 @@ def plan(rows: Rows) -> Blocks:
             lows[-1], highs[-1] = min(lows[-1], low[b]), max(highs[-1], high[b])
         else:
             keep.append(b + 1)
-            lows.append(low[b])
-            highs.append(high[b])
+            lows.append(int(low[b]))
+            highs.append(int(high[b]))
     return Blocks(bounds[keep], np.array(lows, np.int64), np.array(highs, np.int64))
 
 

@@ -5,7 +5,7 @@ source that splits: the share in longitude is tan over tan, whatever the latitud
 the longitude only through how far the chord between two centres dips below their parallel.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse
@@ -155,7 +155,7 @@ def _snap(share: np.ndarray) -> np.ndarray:
     return np.where(share < 1e-12, 0.0, np.where(share > 1 - 1e-12, 1.0, share))
 
 
-def _lat_shares(at: np.ndarray, axes: _Source) -> tuple[np.ndarray, ...]:
+def _lat_shares(at: np.ndarray, axes: _Source) -> tuple[Any, ...]:
     """Places of two rows, share of the second as a series in the dip, and whether inside.
 
     With c, s cosine and sine of the rows' latitudes, and r one plus the dip, the ray at latitude a meets the patch at

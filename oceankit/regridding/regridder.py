@@ -50,9 +50,9 @@ class Regridder:
         cell than that cell's own corners are outside. A list of points has no outside.
         ``"nearest_target"``: each source cell to the target with the nearest centre, and targets the mean of what they get;
         source cells farther from every target cell than its own corners are not carried.
-        ``"bilinear"``: between the four source centres around the target centre; in longitude and latitude on
-        rectilinear sources, on the bilinear patch in space on curvilinear ones, barycentric in triangles. On a mesh, between
-        the nodes of a face, or between the centres of the faces around a node for values on faces.
+        ``"bilinear"``: between the four source centres around the target centre, on the bilinear patch through them in
+        space, as in ESMF; barycentric in triangles. On a mesh, between the nodes of a face, or between the centres of
+        the faces around a node for values on faces.
         ``"bicubic"``: cubic through sixteen centres; bilinear where one of them is missing.
         ``"conservative"``: first order; means over the areas of overlap (Jones 1999, with exact great-circle cells).
         ``"conservative2"``: second order; each source cell holds a plane, its slope made of the neighbours that are there.

@@ -17,11 +17,11 @@ from oceankit.fields.adjacency import adjacency
 from oceankit.fields.grid import Grid
 from oceankit.numerics import sparse, threads
 from oceankit.numerics.cells import Cells
-from oceankit.numerics.compiling import kernel
 from oceankit.numerics.moments import centroids
 from oceankit.numerics.overlap import overlaps
 from oceankit.numerics.sparse import Rows
 from oceankit.numerics.sphere import polygon_areas, tangent_frames
+from oceankit.regridding import _second_order_kernels as kernels
 from oceankit.regridding.operators import from_scipy
 from oceankit.regridding.weights import cells_in_use
 
@@ -125,7 +125,7 @@ class SecondOrder:
         out = np.empty((*fields.shape, 2))
 
         def work(begin: int, end: int) -> None:
-            _gradients(fields, begin, end, self.start, self.neighbours, self.ways, self._pull, self.reach, out)
+            kernels.gradients(fields, begin, end, self.start, self.neighbours, self.ways, self._pull, self.reach, out)
 
         threads.over_blocks(work, fields.shape[1], block=32_768)
         return out
@@ -140,7 +140,7 @@ class SecondOrder:
 
             def work(begin: int, end: int, some=some, gradients=gradients, into=out[first : first + 4]) -> None:  # type: ignore[no-untyped-def]
                 start = rows.start[begin : end + 1]
-                _apply(
+                kernels.apply(
                     some, gradients, start, rows.columns, rows.values, self.moments, least, strict, into[:, begin:end]
                 )
 
@@ -191,86 +191,10 @@ def _inverses(gram: np.ndarray) -> np.ndarray:
     """Pseudo-inverses (n, 2, 2) of symmetric matrices (xx, xy, yy), as the kernel has them."""
     a, b, c = gram.T
     det, trace = a * c - b * b, a + c
-    full = det > _THIN * trace * trace
+    full = det > kernels.THIN * trace * trace
     out = np.zeros((a.size, 2, 2))
     with np.errstate(divide="ignore", invalid="ignore"):
         line = np.where(trace > 0, 1.0 / trace, 0.0)
         out[:, 0, 0], out[:, 1, 1] = np.where(full, c / det, line), np.where(full, a / det, line)
         out[:, 0, 1] = out[:, 1, 0] = np.where(full, -b / det, 0.0)
     return out
-
-
-# Neighbours nearly in one line give the slope along that line only.
-_THIN = 1e-4
-
-
-@kernel
-def _gradients(fields, begin, end, start, neighbours, ways, pull, reach, out):
-    for f in range(fields.shape[0]):
-        field = fields[f]
-        for s in range(begin, end):
-            here = np.float64(field[s])
-            gx = gy = 0.0
-            for k in range(start[s], start[s + 1]):
-                d = field[neighbours[k]] - here
-                gx, gy = gx + pull[k, 0] * d, gy + pull[k, 1] * d
-            if gx != gx:
-                gx, gy = _from_what_is_there(field, s, start, neighbours, ways)
-            if reach.shape[1] > 0:
-                limit = _limit(field, s, start, neighbours, reach, gx, gy)
-                gx, gy = limit * gx, limit * gy
-            out[f, s, 0], out[f, s, 1] = gx, gy
-
-
-@kernel
-def _from_what_is_there(field, s, start, neighbours, ways):
-    """Least squares over the neighbours that are not missing."""
-    here = np.float64(field[s])
-    a = b = c = p = q = 0.0
-    for k in range(start[s], start[s + 1]):
-        d = field[neighbours[k]] - here
-        if d == d:
-            x, y = ways[k, 0], ways[k, 1]
-            w = 1.0 / (x * x + y * y)
-            a, b, c = a + w * x * x, b + w * x * y, c + w * y * y
-            p, q = p + w * x * d, q + w * y * d
-    det, trace = a * c - b * b, a + c
-    if det > _THIN * trace * trace:
-        return (c * p - b * q) / det, (a * q - b * p) / det
-    return (p / trace, q / trace) if trace > 0.0 else (0.0, 0.0)
-
-
-@kernel
-def _limit(field, s, start, neighbours, reach, gx, gy):
-    """By how much a slope may stay so that no corner lies beyond what the neighbours have (Barth and Jespersen 1989)."""
-    here = np.float64(field[s])
-    low = high = 0.0
-    for k in range(start[s], start[s + 1]):
-        d = field[neighbours[k]] - here
-        if d == d:
-            low, high = min(low, d), max(high, d)
-    limit = 1.0
-    for k in range(reach.shape[1]):
-        d = gx * reach[s, k, 0] + gy * reach[s, k, 1]
-        if d > high:
-            limit = min(limit, high / d)
-        elif d < low:
-            limit = min(limit, low / d)
-    return limit
-
-
-@kernel
-def _apply(fields, gradients, start, columns, values, moments, least, strict, out):
-    for f in range(fields.shape[0]):
-        field, slopes = fields[f], gradients[f]
-        for i in range(start.size - 1):
-            total = weight = 0.0
-            for k in range(start[i], start[i + 1]):
-                s = columns[k]
-                value = field[s]
-                if value == value:
-                    total += values[k] * value + moments[k, 0] * slopes[s, 0] + moments[k, 1] * slopes[s, 1]
-                    weight += values[k]
-                elif strict:
-                    total = np.nan
-            out[f, i] = total / weight if weight > 0.0 and weight >= least else np.nan

@@ -278,13 +278,13 @@ def test_on_a_plane(away):
 
     for target, source in ((a, b), (b, a)):
         rows, moments = overlap.overlaps(target.cells(), source.cells(), moments=True)
-        (x, mx), (y, my) = (
-            shared(target.corners[n].values, source.corners[n].values) for n in ("x_bnds", "y_bnds")
-        )
+        (x, mx), (y, my) = (shared(target.corners[n].values, source.corners[n].values) for n in ("x_bnds", "y_bnds"))
         for found, p, q in ((rows.values, y, x), (moments[:, 0], y, mx), (moments[:, 1], my, x)):
             dense = np.zeros(rows.shape)
             dense[rows.numbers(), rows.columns] = found
-            np.testing.assert_allclose(dense, np.einsum("ij,kl->ikjl", p, q).reshape(rows.shape), atol=1e-8 if away else 1e-12)
+            np.testing.assert_allclose(
+                dense, np.einsum("ij,kl->ikjl", p, q).reshape(rows.shape), atol=1e-8 if away else 1e-12
+            )
 
 
 def test_a_sphere_and_a_plane_do_not_mix():

@@ -453,11 +453,6 @@ def test_targets_that_are_none(target):
         Regridder(Grid.global_regular(30.0), target)
 
 
-def test_latitude_edges_need_rectilinear_grids():
-    with pytest.raises(GridError, match="edges='latitude'"):
-        Regridder(rotated_grid(4, 5), 10.0, "conservative", edges="latitude")
-
-
 def test_sphere_and_plane():
     with pytest.raises(GridError, match="plane"):
         Regridder(Grid.global_regular(30.0), Grid.regular(x=(0, 1, 1), y=(0, 1, 1)))

@@ -34,7 +34,9 @@ def test_every_reason():
     land = field.copy()
     land[:, :5] = 0
     source = Grid.from_dataset(field, mask=land)
-    like = xr.DataArray(np.ones((18, 20)), dims=("lat", "lon"), coords={"lat": np.arange(-42.5, 45, 5), "lon": np.arange(-17.5, 80, 5)})
+    like = xr.DataArray(
+        np.ones((18, 20)), dims=("lat", "lon"), coords={"lat": np.arange(-42.5, 45, 5), "lon": np.arange(-17.5, 80, 5)}
+    )
     wet = like.copy()
     wet[9] = 0
     regridder = Regridder(source, Grid.from_dataset(like, mask=wet), "conservative", min_coverage=0.9)

@@ -7,6 +7,7 @@ from analytic import harmonic, on_grid, rotated_grid, smooth, vortex
 
 from oceankit.fields import Grid, GridError
 from oceankit.regridding import Regridder
+from oceankit.regridding import _second_order_kernels as kernels
 from oceankit.regridding import second_order as room
 
 
@@ -103,14 +104,14 @@ def test_kernels_in_plain_python_agree():
     for limit in (none, reach):
         compiled, plain = np.empty((1, source.size, 2)), np.empty((1, source.size, 2))
         given = (operator.start, operator.neighbours, operator.ways, operator._pull, limit)
-        room._gradients(field, 0, source.size, *given, compiled)
-        room._gradients.py_func(field, 0, source.size, *given, plain)
+        kernels.gradients(field, 0, source.size, *given, compiled)
+        kernels.gradients.py_func(field, 0, source.size, *given, plain)
         np.testing.assert_allclose(plain, compiled, rtol=1e-13, atol=1e-15)
     rows = operator.rows
     out = np.empty((1, rows.shape[0]))
-    room._apply.py_func(field, compiled, rows.start, rows.columns, rows.values, operator.moments, 0.0, False, out)
+    kernels.apply.py_func(field, compiled, rows.start, rows.columns, rows.values, operator.moments, 0.0, False, out)
     again = np.empty_like(out)
-    room._apply(field, compiled, rows.start, rows.columns, rows.values, operator.moments, 0.0, False, again)
+    kernels.apply(field, compiled, rows.start, rows.columns, rows.values, operator.moments, 0.0, False, again)
     np.testing.assert_allclose(out, again, rtol=1e-13)
 
 
