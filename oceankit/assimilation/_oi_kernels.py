@@ -105,16 +105,16 @@ def _correlations(at, positions, begin, n, n_horizontal, radius, function, out):
 
 @kernel
 def local_analysis(
-    wanted, at, std, obs, obs_std, innovation, error_variance, points, order, axis, k, n_horizontal, radius,
+    wanted, at, std, obs, obs_std, innovation, error_variance, points, order, axis, box, k, n_horizontal, radius,
     function, out,
 ):  # fmt: skip
     """Increment and analysis-error variance at each position, from the k nearest observations.
 
-    ``points, order, axis`` is the tree of the observations' positions; ``out`` (n, 2).
+    ``points, order, axis, box`` is the tree of the observations' positions; ``out`` (n, 2).
     Returns the number of the first position where the covariance was not positive definite, or -1.
     """
     found, distances = np.empty(k, np.int64), np.empty(k)
-    stack, gaps = np.empty((128, 2), np.int64), np.empty(128)
+    stack, gaps = np.empty((128, 2), np.int64), np.empty((128, 1 + at.shape[1]))
     # The two columns behind the matrix are the right-hand sides: covariance with the point, and innovations.
     matrix = np.empty((k, k + 2))
     near, near_std = np.empty((at.shape[1], k)), np.empty(k)
@@ -124,7 +124,7 @@ def local_analysis(
         if not wanted[i]:
             out[i, 0] = out[i, 1] = np.nan
             continue
-        n = search(at[i], points, order, axis, k, np.inf, found, distances, stack, gaps)
+        n = search(at[i], points, order, axis, box, k, np.inf, found, distances, stack, gaps)
         for j in range(n):
             near_std[j] = obs_std[found[j]]
             for d in range(at.shape[1]):

@@ -36,20 +36,27 @@ def rectilinear_cells(a: np.ndarray, b: np.ndarray, planar: bool, name: object) 
     y_edges, y_at = np.unique(b, return_inverse=True)
     x_at, y_at = x_at.reshape(a.shape), y_at.reshape(b.shape)
     n = x_edges.size
-    nodes = np.empty((y_edges.size, n, 3))
-    if planar:
-        nodes[..., 0], nodes[..., 1], nodes[..., 2] = x_edges, y_edges[:, None], 1.0
-    else:
-        # What unit_vectors makes of each pair, to the last bit, from as many sines as there are edges.
-        around, up = sphere.unit_vectors(x_edges, 0.0), sphere.unit_vectors(0.0, y_edges)
-        for d in range(2):
-            np.multiply(up[:, None, 0], around[:, d], out=nodes[..., d])
-        nodes[..., 2] = up[:, None, 2]
+    nodes, faces = np.empty((y_edges.size, n, 3)), np.empty((b.shape[0], a.shape[0], 4), np.int32)
+    # What unit_vectors makes of each pair, to the last bit, from as many sines as there are edges.
+    around, up = sphere.unit_vectors(x_edges, 0.0), sphere.unit_vectors(0.0, y_edges)
     south, north = np.sort(y_at, axis=1).T.astype(np.int32)[:, :, None] * np.int32(n)
     west, east = np.sort(x_at, axis=1).T.astype(np.int32)
-    faces = np.empty((b.shape[0], a.shape[0], 4), np.int32)
-    for k, (j, i) in enumerate(((south, west), (south, east), (north, east), (north, west))):
-        np.add(j, i, out=faces[..., k])
+
+    def place_nodes(begin: int, end: int) -> None:
+        rows = nodes[begin:end]
+        if planar:
+            rows[..., 0], rows[..., 1], rows[..., 2] = x_edges, y_edges[begin:end, None], 1.0
+            return
+        for d in range(2):
+            np.multiply(up[begin:end, None, 0], around[:, d], out=rows[..., d])
+        rows[..., 2] = up[begin:end, None, 2]
+
+    def place_faces(begin: int, end: int) -> None:
+        for k, (j, i) in enumerate(((south, west), (south, east), (north, east), (north, west))):
+            np.add(j[begin:end], i, out=faces[begin:end, :, k])
+
+    threads.over_blocks(place_nodes, nodes.shape[0], block=64)
+    threads.over_blocks(place_faces, faces.shape[0], block=64)
     return nodes.reshape(-1, 3), faces.reshape(-1, 4)
 
 

@@ -48,12 +48,13 @@ class Buckets(NamedTuple):
 _TURN = 4.0
 # Buckets are this many times as high and wide as the cells in them: larger ones list fewer cells twice,
 # smaller ones bring fewer cells that are not wanted.
-_ROOMY = 2.0
+_ROOMY = 1.6
 # Boxes are widened by this share of the whole, so that a point on an edge is found from both sides and
 # boxes may be kept in single precision.
 _SLACK = 1e-6
 # Parts of a turn in which cells are looked for, to leave out the part of the sphere where there are none.
 _BINS = 1024
+_BLOCK = 65_536
 
 
 @kernel
@@ -252,8 +253,13 @@ def bucket_cells(cells: Cells) -> Buckets:
     tall, width = max(high - low, 1e-300), max(width, 1e-300)
     rows = int(np.clip(tall / max(_ROOMY * heights / number, 1e-300), 1, number))
     origin = np.array([low, rows / tall, west, width])
-    counts, widths = np.zeros(rows, np.int64), np.zeros(rows)
-    _tally(boxes, origin, rows, not planar, wraps, counts, widths)
+
+    def tally(begin: int, end: int) -> tuple[np.ndarray, np.ndarray]:
+        found = np.zeros(rows, np.int64), np.zeros(rows)
+        _tally(boxes[begin:end], origin, rows, not planar, wraps, *found)
+        return found
+
+    counts, widths = (sum(found) for found in zip(*threads.over_blocks(tally, len(boxes), block=_BLOCK), strict=True))
     # Shares are wider than nothing, by the hair that is added to them.
     columns = counts / (_ROOMY * np.maximum(widths, _SLACK))
     first = np.concatenate([[0], np.cumsum(np.clip(columns, 1, np.maximum(1, counts)).astype(np.int64))])
@@ -273,7 +279,7 @@ def bucket_cells(cells: Cells) -> Buckets:
     return Buckets(origin, first, start[:-1], items, wraps)
 
 
-def _all_boxes(cells: Cells, *, block: int = 65_536) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _all_boxes(cells: Cells) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Boxes in single precision, bins of a turn that are taken, extent of all, and what boxes are relative to."""
     number = cells.faces.shape[0]
     boxes, taken = np.empty((number, 4), np.float32), np.zeros(_BINS, bool)
@@ -287,7 +293,7 @@ def _all_boxes(cells: Cells, *, block: int = 65_536) -> tuple[np.ndarray, np.nda
         _boxes(cells.nodes, cells.faces[begin:end], cells.planar, reference, boxes[begin:end], taken, extent)
         return extent
 
-    found = np.array(threads.over_blocks(work, number, block=block)).reshape(-1, 6)
+    found = np.array(threads.over_blocks(work, number, block=_BLOCK)).reshape(-1, 6)
     low, _, west, *_ = found.min(axis=0, initial=np.inf)
     _, high, _, east, *_ = found.max(axis=0, initial=-np.inf)
     return boxes, taken, np.array([low, high, west, east, *found[:, 4:].sum(axis=0)]), reference

@@ -28,6 +28,8 @@ class Tree(NamedTuple):
     """int64 (n,): place of each in the caller's array"""
     axis: np.ndarray
     """int8 (n,): at the middle of each range, the dimension that was cut there"""
+    box: np.ndarray
+    """float64 (2, dimensions): lowest and highest of each"""
 
 
 @kernel
@@ -89,7 +91,8 @@ def build(points: np.ndarray) -> Tree:
     order = np.arange(points.shape[0])
     axis = np.zeros(points.shape[0], np.int8)
     _build(points, order, axis)
-    return Tree(points[order], order, axis)
+    box = np.stack([points.min(axis=0), points.max(axis=0)]) if points.size else np.zeros((2, points.shape[1]))
+    return Tree(points[order], order, axis, box)
 
 
 @kernel
@@ -106,23 +109,32 @@ def _offer(distance, place, found, distances, n, k):
 
 
 @kernel
-def search(query, points, order, axis, k, limit, found, distances, stack, gaps):
+def search(query, points, order, axis, box, k, limit, found, distances, stack, gaps):
     """The k nearest points within squared distance ``limit``: places and squared distances, nearest first.
 
-    ``stack`` (128, 2) int64 and ``gaps`` (128,) are work space. Returns how many were found.
+    ``stack`` (128, 2) int64 and ``gaps`` (128, 1 + dimensions) are work space. Returns how many were found.
     """
     n = 0
-    stack[0, 0], stack[0, 1], gaps[0] = 0, points.shape[0], 0.0
+    dims = points.shape[1]
+    # Squared distance to the box of all points, in all and along each dimension: what a far query is refused by.
+    stack[0, 0], stack[0, 1], gaps[0, 0] = 0, points.shape[0], 0.0
+    for d in range(dims):
+        beside = max(max(box[0, d] - query[d], query[d] - box[1, d]), 0.0)
+        gaps[0, 1 + d] = beside * beside
+        gaps[0, 0] += beside * beside
     top = 1
+    here = np.empty(dims)
     while top > 0:
         top -= 1
-        lo, hi, gap = stack[top, 0], stack[top, 1], gaps[top]
-        # Equal distances are still looked at: a tie goes to the lower place.
-        while gap <= (distances[k - 1] if n == k else limit):
+        lo, hi, gap = stack[top, 0], stack[top, 1], gaps[top, 0]
+        for d in range(dims):
+            here[d] = gaps[top, 1 + d]
+        # Equal distances are still looked at: a tie goes to the lower place. Rounding must not refuse them.
+        while gap * (1.0 - 1e-12) <= (distances[k - 1] if n == k else limit):
             if hi - lo <= _LEAF:
                 for i in range(lo, hi):
                     distance = 0.0
-                    for d in range(points.shape[1]):
+                    for d in range(dims):
                         step = points[i, d] - query[d]
                         distance += step * step
                     if distance <= limit:
@@ -130,12 +142,13 @@ def search(query, points, order, axis, k, limit, found, distances, stack, gaps):
                 break
             mid = (lo + hi) // 2
             distance = 0.0
-            for d in range(points.shape[1]):
+            for d in range(dims):
                 step = points[mid, d] - query[d]
                 distance += step * step
             if distance <= limit:
                 n = _offer(distance, order[mid], found, distances, n, k)
-            offset = query[axis[mid]] - points[mid, axis[mid]]
+            cut = axis[mid]
+            offset = query[cut] - points[mid, cut]
             # The nearer half next, the other one later if it may still hold something closer.
             if offset < 0.0:
                 stack[top, 0], stack[top, 1] = mid + 1, hi
@@ -143,18 +156,21 @@ def search(query, points, order, axis, k, limit, found, distances, stack, gaps):
             else:
                 stack[top, 0], stack[top, 1] = lo, mid
                 lo = mid + 1
-            gaps[top] = max(gap, offset * offset)
+            for d in range(dims):
+                gaps[top, 1 + d] = here[d]
+            gaps[top, 1 + cut] = max(here[cut], offset * offset)
+            gaps[top, 0] = gap - here[cut] + gaps[top, 1 + cut]
             top += 1
     return n
 
 
 @kernel
-def _nearest(queries, points, order, axis, k, limit, found, distances):
-    stack, gaps = np.empty((2 * _DEPTH, 2), np.int64), np.empty(2 * _DEPTH)
+def _nearest(queries, points, order, axis, box, k, limit, found, distances):
+    stack, gaps = np.empty((2 * _DEPTH, 2), np.int64), np.empty((2 * _DEPTH, 1 + points.shape[1]))
     for i in range(queries.shape[0]):
         n = 0
         if queries[i, 0] == queries[i, 0]:
-            n = search(queries[i], points, order, axis, k, limit, found[i], distances[i], stack, gaps)
+            n = search(queries[i], points, order, axis, box, k, limit, found[i], distances[i], stack, gaps)
         found[i, n:] = -1
         distances[i, n:] = np.inf
 

@@ -4,7 +4,7 @@ The larger cells are windows that clip the smaller ones, of which buckets bring 
 its own area, one outside an edge none: only cells that an edge crosses are clipped, by the edges that cross them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Literal, NamedTuple, overload
 
 import numpy as np
@@ -180,8 +180,7 @@ def overlaps(
     # The larger cells are the windows: most of the smaller ones are inside them, where there is nothing to clip.
     straight = _usual_area(target) >= _usual_area(source)
     windows, subjects = (target, source) if straight else (source, target)
-    work = _worker(windows, subjects, straight, moments)
-    chunks = [c for cs in threads.over_blocks(work, windows.faces.shape[0], block=block) for c in cs]
+    chunks = _chunks(windows, subjects, straight, moments, block)
     rows, offsets = (_joined if straight else _turned)(chunks, target.faces.shape[0], source.faces.shape[0], moments)
     return (rows, offsets) if moments else rows
 
@@ -201,7 +200,7 @@ class _Chunk(NamedTuple):
     values: np.ndarray
 
 
-def _worker(windows: Cells, subjects: Cells, straight: bool, moments: bool) -> Callable[[int, int], list[_Chunk]]:
+def _chunks(windows: Cells, subjects: Cells, straight: bool, moments: bool, block: int) -> list[_Chunk]:
     buckets = bucket_cells(subjects)
     # Which window saw each subject last: one for each thread, and back here when its block is done.
     stamps: list[np.ndarray] = []
@@ -223,7 +222,8 @@ def _worker(windows: Cells, subjects: Cells, straight: bool, moments: bool) -> C
         stamps.append(stamp)
         return chunks
 
-    return work
+    found = threads.over_blocks(work, windows.faces.shape[0], block=block)
+    return [chunk for chunks in found for chunk in chunks]
 
 
 def _joined(chunks: list[_Chunk], n_rows: int, n_columns: int, moments: bool) -> tuple[Rows, np.ndarray]:

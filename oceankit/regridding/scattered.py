@@ -11,7 +11,15 @@ from oceankit.numerics import neighbours, sparse
 from oceankit.numerics.sparse import Rows
 from oceankit.regridding.operators import Matrix, from_scipy
 
-__all__ = ["beyond_reach", "check_inverse_distance", "inverse_distance", "idw", "nearest_target", "nothing"]
+__all__ = [
+    "beyond_reach",
+    "check_inverse_distance",
+    "farthest_reach",
+    "inverse_distance",
+    "idw",
+    "nearest_target",
+    "nothing",
+]
 
 # Places closer than this (in radii of the sphere, some micrometres) are one.
 _SAME = 1e-12
@@ -26,11 +34,14 @@ def idw(source: Grid, target: Grid, number: int, power: float) -> Matrix:
     if not used.size:
         return nothing(source, target)
     wanted = target.centres()
-    found, distance = neighbours.nearest(neighbours.build(source.centres()[used]), wanted, k=number)
+    tree = neighbours.build(source.centres()[used])
+    closest, apart = neighbours.nearest(tree, wanted, within=farthest_reach(source))
+    outside = beyond_reach(source, wanted, used, closest[:, 0], apart[:, 0])
+    # What is outside is not asked about again: a search from far away looks at everything.
+    found, distance = neighbours.nearest(tree, np.where(outside[:, None], np.nan, wanted), k=number)
     values = inverse_distance(distance, power, planar=source.planar)
     values /= np.maximum(values.sum(axis=1, keepdims=True), 1e-300)
     columns = np.where(found >= 0, used[found], -1)
-    columns[beyond_reach(source, wanted, used, found[:, 0], distance[:, 0])] = -1
     order = np.argsort(columns, axis=1)
     columns, values = np.take_along_axis(columns, order, axis=1), np.take_along_axis(values, order, axis=1)
     return Matrix(sparse.from_fixed(columns, values, source.size), source.size)
@@ -62,7 +73,7 @@ def nearest_target(source: Grid, target: Grid) -> Matrix:
     if not used.size or not carried.size:
         return nothing(source, target)
     tree = neighbours.build(target.centres()[used])
-    found, distance = neighbours.nearest(tree, places[carried])
+    found, distance = neighbours.nearest(tree, places[carried], within=farthest_reach(target))
     found, distance = found[:, 0], distance[:, 0]
     kept = ~beyond_reach(target, places[carried], used, found, distance)
     rows, columns = used[found[kept]], carried[kept]
@@ -91,10 +102,15 @@ def beyond_reach(
     centres = grid.centres()
     there = np.flatnonzero(np.isfinite(centres).all(axis=1))
     if there.size > used.size:
-        found, apart = neighbours.nearest(neighbours.build(centres[there]), wanted)
+        found, apart = neighbours.nearest(neighbours.build(centres[there]), wanted, within=farthest_reach(grid))
         closest, distance = found[:, 0], apart[:, 0]
     # A tenth more, because corners derived from centres cut a little short.
     return (closest < 0) | (distance > 1.1 * grid.reach()[there[closest]])
+
+
+def farthest_reach(grid: Grid) -> float:
+    """How far from a centre anything in a cell may lie: what a search for the nearest may stop at."""
+    return 1.1 * float(np.max(grid.reach(), initial=0.0))
 
 
 def check_inverse_distance(number: object, power: object) -> None:

@@ -7,13 +7,14 @@ from oceankit.fields.corners import GridError
 from oceankit.fields.grid import Edges, Grid
 from oceankit.numerics import neighbours, sparse
 from oceankit.numerics.cells import Cells
+from oceankit.numerics.moments import areas
 from oceankit.numerics.overlap import overlaps
 from oceankit.numerics.parallels import Boxes, box_overlaps
 from oceankit.numerics.separable import make
 from oceankit.numerics.sparse import Rows
 from oceankit.numerics.sphere import polygon_areas
 from oceankit.regridding.operators import Matrix, Operator, Separable, from_scipy
-from oceankit.regridding.scattered import beyond_reach, nothing
+from oceankit.regridding.scattered import beyond_reach, farthest_reach, nothing
 
 __all__ = ["OF_A_MESH", "conservative", "nearest"]
 
@@ -30,7 +31,8 @@ def nearest(source: Grid, target: Grid) -> Matrix:
     used = np.flatnonzero(source.used())
     if not used.size:
         return nothing(source, target)
-    found, distance = neighbours.nearest(neighbours.build(source.centres()[used]), wanted)
+    tree = neighbours.build(source.centres()[used])
+    found, distance = neighbours.nearest(tree, wanted, within=farthest_reach(source))
     columns = np.where(found >= 0, used[found], -1)
     columns[beyond_reach(source, wanted, used, found[:, 0], distance[:, 0])] = -1
     return Matrix(sparse.from_fixed(columns, np.ones(columns.shape), source.size), source.size)
@@ -45,7 +47,7 @@ def conservative(source: Grid, target: Grid, *, edges: Edges) -> Operator:
         return _between_parallels(source, target)
     theirs, ours = cells_in_use(source, target)
     rows = overlaps(ours, theirs)
-    sparse.divide(rows, polygon_areas(ours.nodes, ours.faces, ours.planar))
+    sparse.divide(rows, areas(ours))
     return Matrix(rows, source.size)
 
 

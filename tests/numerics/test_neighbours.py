@@ -67,7 +67,20 @@ def test_plain_python_agrees():
     np.testing.assert_array_equal(tree.order, order)
     found, distances = np.empty(4, np.int64), np.empty(4)
     n = neighbours.search.py_func(
-        points[7], *tree, 4, np.inf, found, distances, np.empty((128, 2), np.int64), np.empty(128)
+        points[7], *tree, 4, np.inf, found, distances, np.empty((128, 2), np.int64), np.empty((128, 3))
     )
     assert n == 4
     np.testing.assert_array_equal(found, cKDTree(points).query(points[7], k=4)[1])
+
+
+def test_queries_far_from_all_points():
+    """From the other side of the sphere, and ties: the same places as by brute force."""
+    rng = np.random.default_rng(11)
+    points = rng.normal(size=(500, 3)) * 0.05 + [0, 0, 1]
+    points = np.concatenate([points, points[:40]])
+    queries = rng.normal(size=(60, 3)) + [0, 0, -1]
+    found, distances = neighbours.nearest(neighbours.build(points), queries, k=3)
+    apart = np.linalg.norm(queries[:, None] - points[None], axis=-1)
+    expected = np.argsort(apart, axis=1, kind="stable")[:, :3]
+    np.testing.assert_allclose(distances, np.take_along_axis(apart, expected, axis=1), rtol=1e-13)
+    np.testing.assert_array_equal(found, expected)
