@@ -341,7 +341,7 @@ def _gather(*blocks: np.ndarray, n_core: int, shape: tuple[int, ...], gather: tu
     position, work = gather
     lead = blocks[0].shape[: blocks[0].ndim - n_core]
     n = int(np.prod(lead, dtype=np.int64))
-    flat = np.concatenate([b.reshape(n, -1) for b in blocks], axis=1)
+    flat = np.concatenate([b.reshape(n, int(np.prod(b.shape[len(lead) :]))) for b in blocks], axis=1)
     return work(np.ascontiguousarray(flat[:, position])).reshape(*lead, *shape)
 
 

@@ -47,6 +47,8 @@ class Grid:
         On a plane they are ``x`` and ``y``.
     mask : DataArray of bool or None
         True where a cell takes part; None where nothing is masked.
+    others : dict of DataArray
+        Further coordinates along ``dims`` of the dataset that the grid was read from.
     planar : bool
         Whether the coordinates are x and y of a plane.
     """
@@ -60,6 +62,7 @@ class Grid:
         self.shape: tuple[int, ...] = tuple(n for axis in axes for n in axis.shape)
         self.mask = None if mask is None else checks.as_mask(mask, places, self.dims, self.shape)
         self.described_by = places.described_by
+        self.others: dict[Hashable, xr.DataArray] = {}
         self._bounds, self._mesh = places.bounds, places.mesh
 
     # ---- making one ---------------------------------------------------------------------------------------------
@@ -118,6 +121,7 @@ class Grid:
             raise GridError(f"location={location!r} is not known; choose 'node', 'face' or None")
         places = read(container, ds, lon, lat, bounds, location)
         grid = cls(places, found_mask)
+        grid.others = _along(container.coords if isinstance(ds, xr.Dataset) else ds.coords, grid)
         checks.refuse_data_without_place(container, places, grid.mask)
         return grid
 
@@ -332,11 +336,9 @@ class Grid:
         return out
 
     def coords(self) -> dict[Hashable, xr.DataArray]:
-        """Coordinates of a field on this grid."""
-        return {
-            name: xr.DataArray(array.values, dims=array.dims, attrs=array.attrs)
-            for name, array in ((self.lon.name, self.lon), (self.lat.name, self.lat))
-        }
+        """Coordinates of a field on this grid: longitude, latitude, and what else came along its dimensions."""
+        known = {**self.others, self.lon.name: self.lon, self.lat.name: self.lat}
+        return {name: xr.DataArray(array.values, dims=array.dims, attrs=array.attrs) for name, array in known.items()}
 
     def cells(self) -> Cells:
         """Cells as kernels want them: oriented, those that are none marked by -1."""
@@ -442,6 +444,16 @@ class Grid:
             )
         faces[none] = -1
         return Cells(nodes, faces, convex, self.planar), status
+
+
+def _along(coords: Any, grid: Grid) -> dict[Hashable, xr.DataArray]:
+    """Other coordinates along a grid's dimensions: names of stations, numbers of rows, depth of the sea floor."""
+    mine = {grid.lon.name, grid.lat.name} | grid.described_by
+    return {
+        n: c.drop_vars(c.coords)
+        for n, c in coords.items()
+        if n not in mine and c.dims and set(c.dims) <= set(grid.dims)
+    }
 
 
 def _as_dataset(field: xr.DataArray) -> xr.Dataset:

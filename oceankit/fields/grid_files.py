@@ -57,6 +57,21 @@ def grid_parts(grid: Grid) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         name = _text(array.name, "a coordinate of the grid")
         dims = [_text(d, f"a dimension of {name!r}") for d in array.dims]
         about[key] = {"name": name, "dims": dims, "attrs": to_json(dict(array.attrs), repr(name))}
+    about["others"] = []
+    for number, (key, array) in enumerate(grid.others.items()):
+        name = _text(key, "a coordinate of the grid")
+        said: dict[str, Any] = {"name": name, "dims": [_text(d, f"a dimension of {name!r}") for d in array.dims]}
+        said["attrs"] = to_json(dict(array.attrs), repr(name))
+        if array.dtype.kind in "fiub":
+            arrays[f"other_{number}"] = array.values
+        else:
+            # Names and dates: as text, which numbers need not go through.
+            said |= {
+                "values": array.values.astype(str).ravel().tolist(),
+                "dtype": str(array.dtype),
+                "shape": list(array.shape),
+            }
+        about["others"].append(said)
     if grid._bounds is not None:
         arrays["lon_bounds"], arrays["lat_bounds"] = grid._bounds
     if grid.mask is not None:
@@ -99,6 +114,11 @@ def grid_from_parts(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) 
     dims = [*about["lat"]["dims"], *about["lon"]["dims"]] if about["kind"] == "rectilinear" else about["lon"]["dims"]
     mask = xr.DataArray(arrays["mask"], dims=dims) if "mask" in arrays else None
     grid = Grid(places, mask)
+    for number, said in enumerate(about.get("others", ())):
+        values = arrays.get(f"other_{number}")
+        if values is None:
+            values = np.array(said["values"]).astype(said["dtype"]).reshape(said["shape"])
+        grid.others[said["name"]] = xr.DataArray(values, dims=said["dims"], attrs=from_json(said["attrs"]))
     # Looked up rather than found out: of a curvilinear grid that takes its topology.
     grid.periodic = about["periodic"]
     return grid

@@ -5,8 +5,6 @@ differences from a point ``c`` of the window, so that small cells keep their dig
 treated as the tangent plane z = 1, which the same half-spaces serve.
 """
 
-import math
-
 import numpy as np
 
 from oceankit.numerics.compiling import kernel

@@ -85,7 +85,7 @@ def apply(axes: Axes, fields: np.ndarray, least: float, strict: bool) -> np.ndar
             _rows_first(*given)
 
     threads.over_blocks(work, n * pieces, block=1)
-    return out.reshape(n, -1)
+    return out.reshape(n, lat.shape[0] * lon.shape[0])
 
 
 def _running_sum(weights: np.ndarray) -> np.ndarray:

@@ -80,9 +80,9 @@ def tangent_frames(points: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
 
     Examples
     --------
-    >>> east, north = tangent_frames([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-    >>> east.tolist(), north.tolist()
-    ([[0.0, 1.0, 0.0], [0.0, 1.0, 0.0]], [[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0]])
+    >>> east, north = tangent_frames([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    >>> (east + 0.0).tolist(), (north + 0.0).tolist()
+    ([[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], [[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0]])
     """
     points = np.ascontiguousarray(points, np.float64)
     east, north = np.empty_like(points), np.empty_like(points)

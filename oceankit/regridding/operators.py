@@ -144,7 +144,7 @@ class Separable:
 
     @property
     def is_empty(self) -> bool:
-        return not (self.axes.lat.values.size and self.axes.lon.values.size)
+        return any(not (a.lat.values.size and a.lon.values.size) for a in (self.axes, self.instead) if a is not None)
 
     def apply(self, fields: np.ndarray, least: float, strict: bool) -> np.ndarray:
         if self.instead is None or strict:

@@ -140,7 +140,9 @@ class Regridder:
         self.min_coverage = min_coverage
         self.edges: Edges = edges
         self.extrapolate, self.creep_levels = extrapolate, creep_levels
-        wraps = self.source.periodic if periodic is None else periodic
+        if periodic is not None and not isinstance(periodic, bool | np.bool_):
+            raise ValueError(f"periodic={periodic!r}; give True, False, or None to find out from the grid")
+        wraps = self.source.periodic if periodic is None else bool(periodic)
         self._options: Options | None = Options(method, wraps, edges, pole, limiter, int(neighbours), float(power))
         self._operator = operator(self.source, self.target, self._options)
         self._shared = blocks.Shared(self._operator)
@@ -273,7 +275,8 @@ class Regridder:
             self.source,
             self.target,
             edges=self.edges if areas else None,
-            least=self.min_coverage,
+            # One value is enough for a bin.
+            least=0.0 if isinstance(self._operator, Bins) else self.min_coverage,
             attrs=attrs,
             valid=valid,
         )
@@ -549,7 +552,7 @@ class Regridder:
             if kind == "longitude" and not source.planar:
                 apart = np.minimum(apart % 360.0, 360.0 - apart % 360.0)
             apart = apart[np.isfinite(apart)]
-            if apart.size and apart.max() > 1e-3:
+            if apart.size and apart.max() > _tolerance(mine.values):
                 raise ValueError(
                     f"{name} lies elsewhere than the source this regridder was made for: its {mine.name!r} differs by up to "
                     f"{apart.max():g}; make a Regridder for this field's own grid"
@@ -594,7 +597,8 @@ def regrid(
 def _check_missing(skipna: Any, min_coverage: Any) -> None:
     if not isinstance(skipna, bool | np.bool_):
         raise ValueError(f"skipna={skipna!r}; it is True or False")
-    if not isinstance(min_coverage, float | int | np.floating | np.integer) or not 0.0 <= min_coverage <= 1.0:
+    number = isinstance(min_coverage, float | int | np.floating | np.integer) and not isinstance(min_coverage, bool)
+    if not number or not 0.0 <= min_coverage <= 1.0:
         raise ValueError(f"min_coverage={min_coverage!r}; it is a share between 0 and 1")
 
 
@@ -618,6 +622,15 @@ def as_target(target: Any) -> Grid:
     raise ValueError(f"target={target!r} is no grid; give a Grid, a Dataset that has one, or a step in degrees")
 
 
+def _tolerance(axis: np.ndarray) -> float:
+    """How far a coordinate may be off and still be the same: single precision, and little beside the spacing of the cells."""
+    steps = np.abs(np.diff(axis.ravel()))
+    steps = steps[np.isfinite(steps) & (steps > 0)]
+    rounding = 4 * np.finfo(np.float32).eps * float(np.nanmax(np.abs(axis), initial=1.0))
+    fine = 0.01 * float(np.median(steps)) if steps.size else 1e-3
+    return float(max(rounding, min(1e-3, fine)))
+
+
 def _shares(operator: Operator) -> Rows:
     """Weights as shares of the target: of second order, those without the gradients; of bins, one over their number."""
     if isinstance(operator, Bins):
@@ -629,7 +642,7 @@ def _work(
     fields: np.ndarray, *, operator: Operator, what: str, least: float, strict: bool, hidden: np.ndarray | None,
     filler: extrapolation.FromSource | extrapolation.Creep | None = None,
 ) -> np.ndarray:  # fmt: skip
-    flat = fields.reshape(fields.shape[0], -1)
+    flat = fields.reshape(fields.shape[0], int(np.prod(fields.shape[1:])))
     if what == "coverage":
         out = operator.coverage(flat)
         if hidden is not None:

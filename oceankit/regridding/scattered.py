@@ -11,15 +11,7 @@ from oceankit.numerics import neighbours, sparse
 from oceankit.numerics.sparse import Rows
 from oceankit.regridding.operators import Matrix, from_scipy
 
-__all__ = [
-    "beyond_reach",
-    "check_inverse_distance",
-    "farthest_reach",
-    "inverse_distance",
-    "idw",
-    "nearest_target",
-    "nothing",
-]
+__all__ = ["check_inverse_distance", "idw", "inverse_distance", "nearest_inside", "nearest_target", "nothing"]
 
 # Places closer than this (in radii of the sphere, some micrometres) are one.
 _SAME = 1e-12
@@ -34,11 +26,7 @@ def idw(source: Grid, target: Grid, number: int, power: float) -> Matrix:
     if not used.size:
         return nothing(source, target)
     wanted = target.centres()
-    tree = neighbours.build(source.centres()[used])
-    closest, apart = neighbours.nearest(tree, wanted, within=farthest_reach(source))
-    outside = beyond_reach(source, wanted, used, closest[:, 0], apart[:, 0])
-    # What is outside is not asked about again: a search from far away looks at everything.
-    found, distance = neighbours.nearest(tree, np.where(outside[:, None], np.nan, wanted), k=number)
+    found, distance = nearest_inside(source, wanted, used, number)
     values = inverse_distance(distance, power, planar=source.planar)
     values /= np.maximum(values.sum(axis=1, keepdims=True), 1e-300)
     columns = np.where(found >= 0, used[found], -1)
@@ -72,45 +60,39 @@ def nearest_target(source: Grid, target: Grid) -> Matrix:
     used = np.flatnonzero(target.used())
     if not used.size or not carried.size:
         return nothing(source, target)
-    tree = neighbours.build(target.centres()[used])
-    found, distance = neighbours.nearest(tree, places[carried], within=farthest_reach(target))
-    found, distance = found[:, 0], distance[:, 0]
-    kept = ~beyond_reach(target, places[carried], used, found, distance)
+    found = nearest_inside(target, places[carried], used)[0][:, 0]
+    kept = found >= 0
     rows, columns = used[found[kept]], carried[kept]
     values = 1.0 / np.bincount(rows, minlength=target.size)[rows]
     triplet = values, (rows, columns)
     return Matrix(from_scipy(scipy.sparse.csr_array(triplet, shape=(target.size, source.size))), source.size)
 
 
-def beyond_reach(
-    grid: Grid, wanted: np.ndarray, used: np.ndarray, closest: np.ndarray, distance: np.ndarray
-) -> np.ndarray:
-    """Which places (m, 3) lie outside a grid's cells: farther from the nearest centre than the corners of its cell.
+def nearest_inside(grid: Grid, wanted: np.ndarray, used: np.ndarray, number: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest of the cells ``used`` to each place (m, 3) that lies inside a grid's cells.
 
-    Parameters
-    ----------
-    used
-        Cells that were searched.
-    closest, distance
-        The nearest of these to each place, by its place in ``used``, and how far it is: (m,).
+    A place is outside where it is farther from the nearest centre of all than the corners of that cell; a masked cell reaches
+    as far as any other. A list of points has no outside.
 
     Returns
     -------
-    bool (m,)
-        A masked cell reaches as far as any other. A list of points has no outside.
+    found : int64 (m, number)
+        Places in ``used``; -1 outside, or where there are fewer.
+    distance : float64 (m, number)
+        Straight distances, inf where there is none.
     """
-    centres = grid.centres()
+    centres, reach = grid.centres(), grid.reach()
     there = np.flatnonzero(np.isfinite(centres).all(axis=1))
-    if there.size > used.size:
-        found, apart = neighbours.nearest(neighbours.build(centres[there]), wanted, within=farthest_reach(grid))
-        closest, distance = found[:, 0], apart[:, 0]
-    # A tenth more, because corners derived from centres cut a little short.
-    return (closest < 0) | (distance > 1.1 * grid.reach()[there[closest]])
-
-
-def farthest_reach(grid: Grid) -> float:
-    """How far from a centre anything in a cell may lie: what a search for the nearest may stop at."""
-    return 1.1 * float(np.max(grid.reach(), initial=0.0))
+    # A search from far away looks at everything, so what is outside is found by a search that stops. A tenth more,
+    # because corners derived from centres cut a little short.
+    farthest = 1.1 * float(np.max(reach, initial=0.0))
+    found, distance = neighbours.nearest(neighbours.build(centres[there]), wanted, within=farthest)
+    outside = (found[:, 0] < 0) | (distance[:, 0] > 1.1 * reach[there[found[:, 0]]])
+    if number > 1 or there.size > used.size:
+        inside = np.where(outside[:, None], np.nan, wanted)
+        return neighbours.nearest(neighbours.build(centres[used]), inside, k=number)
+    found[outside], distance[outside] = -1, np.inf
+    return found, distance
 
 
 def check_inverse_distance(number: object, power: object) -> None:

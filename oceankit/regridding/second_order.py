@@ -52,9 +52,15 @@ def _stencil(source: Grid, cells: Cells, middle: np.ndarray) -> tuple[np.ndarray
     keep = used[own] & used[columns]
     start = np.concatenate([[0], np.cumsum(np.bincount(own[keep], minlength=source.size))]).astype(np.int64)
     own, columns = own[keep], np.ascontiguousarray(columns[keep], np.int32)
-    # A value stands at the centre that the grid gives, which in the wedges around a pole is not the centroid.
+    # A value stands at the centre that the grid gives, which in the wedges around a pole is not the centroid. Where centres
+    # all but meet, as those of a row at the pole do, only the centroids can tell the cells apart.
     places = source.centres()
-    return start, columns, _across(places[columns] - places[own], middle, own, cells.planar)
+    steps, instead = places[columns] - places[own], middle[columns] - middle[own]
+    met = (steps**2).sum(axis=1) < 0.01 * (instead**2).sum(axis=1)
+    steps[met] = instead[met]
+    apart = (steps**2).sum(axis=1) > 0.0
+    start = np.concatenate([[0], np.cumsum(np.bincount(own[apart], minlength=source.size))]).astype(np.int64)
+    return start, columns[apart], _across(steps[apart], middle, own[apart], cells.planar)
 
 
 def _across(steps: np.ndarray, middle: np.ndarray, own: np.ndarray, planar: bool) -> np.ndarray:

@@ -5,7 +5,7 @@ import scipy.sparse
 
 from oceankit.fields.corners import GridError
 from oceankit.fields.grid import Edges, Grid
-from oceankit.numerics import neighbours, sparse
+from oceankit.numerics import sparse
 from oceankit.numerics.cells import Cells
 from oceankit.numerics.moments import areas
 from oceankit.numerics.overlap import overlaps
@@ -14,7 +14,7 @@ from oceankit.numerics.separable import make
 from oceankit.numerics.sparse import Rows
 from oceankit.numerics.sphere import polygon_areas
 from oceankit.regridding.operators import Matrix, Operator, Separable, from_scipy
-from oceankit.regridding.scattered import beyond_reach, farthest_reach, nothing
+from oceankit.regridding.scattered import nearest_inside, nothing
 
 __all__ = ["OF_A_MESH", "conservative", "nearest"]
 
@@ -31,10 +31,8 @@ def nearest(source: Grid, target: Grid) -> Matrix:
     used = np.flatnonzero(source.used())
     if not used.size:
         return nothing(source, target)
-    tree = neighbours.build(source.centres()[used])
-    found, distance = neighbours.nearest(tree, wanted, within=farthest_reach(source))
+    found, _ = nearest_inside(source, wanted, used)
     columns = np.where(found >= 0, used[found], -1)
-    columns[beyond_reach(source, wanted, used, found[:, 0], distance[:, 0])] = -1
     return Matrix(sparse.from_fixed(columns, np.ones(columns.shape), source.size), source.size)
 
 

@@ -76,9 +76,9 @@ def test_plain_python_agrees():
 def test_queries_far_from_all_points():
     """From the other side of the sphere, and ties: the same places as by brute force."""
     rng = np.random.default_rng(11)
-    points = rng.normal(size=(500, 3)) * 0.05 + [0, 0, 1]
+    points = rng.normal(size=(500, 3)) * 0.05 + np.array([0, 0, 1])
     points = np.concatenate([points, points[:40]])
-    queries = rng.normal(size=(60, 3)) + [0, 0, -1]
+    queries = rng.normal(size=(60, 3)) - np.array([0, 0, 1])
     found, distances = neighbours.nearest(neighbours.build(points), queries, k=3)
     apart = np.linalg.norm(queries[:, None] - points[None], axis=-1)
     expected = np.argsort(apart, axis=1, kind="stable")[:, :3]

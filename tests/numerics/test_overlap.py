@@ -1,5 +1,7 @@
 """Overlaps of cells close: every target is covered once, every source is used once; moments add up to nothing."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from analytic import rotated_grid
@@ -124,8 +126,8 @@ def by_quadrature(polygon: np.ndarray) -> np.ndarray:
     x, w = np.polynomial.legendre.leggauss(16)
     x, w = (x + 1) / 2, w / 2
     total = np.zeros(3)
-    for b, c in zip(polygon[1:-1], polygon[2:], strict=True):
-        a = polygon[0]
+    a = polygon[0]
+    for b, c in pairwise(polygon[1:]):
         u, v = b - a, c - a
         p = a + x[:, None, None] * (u + x[None, :, None] * (v - u))
         weight = w[:, None] * w * x[:, None] * (a @ np.cross(u, v))
@@ -155,26 +157,22 @@ def test_convex_polygons_agree_with_another_way(seed):
         np.testing.assert_allclose(moments[0], frame @ by_quadrature(shared), atol=1e-12)
 
 
+def direction(a: np.ndarray, b: np.ndarray) -> float:
+    """Degrees from east of the way from a to b."""
+    east, north = sphere.tangent_frames(a[None])
+    return float(np.degrees(np.arctan2((b - a) @ north[0], (b - a) @ east[0])))
+
+
 @given(st.floats(-180, 180), st.floats(-90, 90), st.floats(1e-4, 0.3), st.floats(0.1, 3), st.floats(0, 360))
 @settings(max_examples=100, deadline=None)
 def test_small_cells_keep_their_digits(lon, lat, size, ratio, turn):
     """A small pair anywhere has the numbers of the same pair at the equator."""
     found = []
     for at in ((lon, lat, turn), (0.0, 0.0, 0.0)):
-        p = regular_polygon(*at[:2], size, 4, at[2])
-        q = regular_polygon(*sphere.lonlat(p[0]), size * ratio, 5, 0.0)
-        # Turned so that the second lies to the first as it does at the equator.
-        if found:
-            q = regular_polygon(*sphere.lonlat(p[0]), size * ratio, 5, seen)
-        else:
-            east, north = sphere.tangent_frames(p[:1])
-            towards = p[1] - p[0]
-            base = np.degrees(np.arctan2(towards @ north[0], towards @ east[0]))
-            p0 = regular_polygon(0.0, 0.0, size, 4)
-            east0, north0 = sphere.tangent_frames(p0[:1])
-            towards0 = p0[1] - p0[0]
-            seen = np.degrees(np.arctan2(towards0 @ north0[0], towards0 @ east0[0])) - base
-        rows, moments = overlap.overlaps(one_cell(p), one_cell(q), moments=True)
+        square = regular_polygon(*at[:2], size, 4, at[2])
+        # Around a corner of the square, and to it as it is everywhere.
+        beside = regular_polygon(*sphere.lonlat(square[0]), size * ratio, 5, direction(square[0], square[1]))
+        rows, moments = overlap.overlaps(one_cell(square), one_cell(beside), moments=True)
         found.append((rows.values[0], np.linalg.norm(moments[0])))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-8)
     assert found[0][1] == pytest.approx(found[1][1], rel=1e-6, abs=1e-9 * found[1][0] * size)
@@ -244,7 +242,7 @@ def test_results_do_not_depend_on_threads_or_blocks():
         for a, b in zip((*one, first), (*two, second), strict=True):
             np.testing.assert_array_equal(a, b)
         assert one.columns.dtype == np.uint32
-        assert all((np.diff(one.columns[i:j].astype(int)) > 0).all() for i, j in zip(one.start, one.start[1:]))
+        assert all((np.diff(one.columns[i:j].astype(int)) > 0).all() for i, j in pairwise(one.start))
 
 
 def test_cells_that_are_not_convex_are_measured_right():

@@ -626,3 +626,60 @@ def test_packed_values_are_not_data():
 def test_min_coverage_is_a_number():
     with pytest.raises(ValueError, match="min_coverage='half'"):
         Regridder(Grid.global_regular(30.0), 20.0, min_coverage="half")
+
+
+# ---- what reviews found ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("chunks", [None, {"lat": 6}])
+@pytest.mark.parametrize("method", METHODS)
+def test_an_empty_selection_stays_empty(method, chunks):
+    grid = Grid.global_regular(10.0)
+    field = on_grid(grid, smooth).expand_dims(time=4).isel(time=slice(0, 0))
+    out = regrid(field if chunks is None else field.chunk(chunks), 20.0, method)
+    assert out.compute().shape == (0, 9, 18)
+
+
+@pytest.mark.parametrize("top", [90.0, 90 - 1e-13, 90 - 1e-6, 89.99])
+@pytest.mark.parametrize("method", ["bilinear", "bicubic", "conservative", "conservative2"])
+def test_a_row_of_centres_at_the_pole(method, top):
+    lon, lat = np.arange(0, 360, 2.0), np.r_[np.arange(-80, 90, 2.0), top]
+    field = xr.DataArray(
+        np.sin(np.radians(lon))[None] + 0 * lat[:, None], dims=("lat", "lon"), coords={"lat": lat, "lon": lon}
+    )
+    regridder = Regridder(field, 1.0, method)
+    # The field jumps across the pole, where a cubic swings over a little.
+    assert float(abs(regridder(field)).max()) < (1.15 if method == "bicubic" else 1.01)
+    assert np.isfinite(regridder.weights["S"]).all()
+
+
+def test_fine_grids_are_told_apart():
+    lon, lat = 100 + np.arange(200) * 5e-4, 20 + np.arange(100) * 5e-4
+    field = xr.DataArray(np.ones((100, 200)), dims=("lat", "lon"), coords={"lat": lat, "lon": lon})
+    regridder = Regridder(field, Grid.points([100.05], [20.02]))
+    with pytest.raises(ValueError, match="lies elsewhere"):
+        regridder(field.assign_coords(lon=lon + 9e-4))
+    assert np.isfinite(regridder(field.assign_coords(lon=lon.astype(np.float32)))).all()
+
+
+def test_other_coordinates_of_the_target_are_kept(tmp_path):
+    stations = xr.DataArray(
+        np.zeros(3), dims="station",
+        coords={
+            "lon": ("station", [10.0, 20.0, -30.0]), "lat": ("station", [5.0, 6.0, 7.0]), "station": ["a", "b", "c"],
+            "since": ("station", np.array(["2001-02-03", "2004-05-06", "2007-08-09"], "datetime64[ns]")),
+            "depth": ("station", [4.0, 5.0, 6.0]),
+        },
+    )  # fmt: skip
+    field = on_grid(Grid.global_regular(10.0), smooth)
+    regridder = Regridder(field, stations)
+    out = regridder(field)
+    assert float(out.sel(station="b")["depth"]) == 5.0
+    regridder.save(tmp_path / "weights.nc")
+    xr.testing.assert_identical(Regridder.load(tmp_path / "weights.nc")(field), out)
+
+
+@pytest.mark.parametrize("options", [{"periodic": "yes"}, {"min_coverage": True}, {"skipna": "no"}])
+def test_options_of_the_wrong_kind(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        Regridder(Grid.global_regular(10.0), 5.0, **options)
