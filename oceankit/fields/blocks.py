@@ -333,7 +333,8 @@ def _tile(
     core = range(n_loop, n_loop + len(chunks))
     return dask.array.map_blocks(
         _gather, *blocks, n_core=len(chunks), shape=shape, gather=gather, chunks=out_chunks, dtype=dtype,
-        drop_axis=list(core), new_axis=list(range(n_loop, n_loop + len(shape))), meta=np.empty((0,) * (n_loop + len(shape)), dtype),
+        drop_axis=list(core), new_axis=list(range(n_loop, n_loop + len(shape))),
+        meta=np.empty((0,) * (n_loop + len(shape)), dtype),
     )  # fmt: skip
 
 

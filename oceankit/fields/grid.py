@@ -213,7 +213,7 @@ class Grid:
         """How rows and columns join beyond the edges (curvilinear grids)."""
         if self.kind != "curvilinear" or self.planar:
             return topology.none(self.shape)
-        return of_lattice(sphere.unit_vectors(self.lon.values, self.lat.values))
+        return of_lattice(self.lon.values, self.lat.values)
 
     @cached_property
     def periodic(self) -> bool:

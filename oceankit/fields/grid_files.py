@@ -58,8 +58,8 @@ def grid_parts(grid: Grid) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         dims = [_text(d, f"a dimension of {name!r}") for d in array.dims]
         about[key] = {"name": name, "dims": dims, "attrs": to_json(dict(array.attrs), repr(name))}
     about["others"] = []
-    for number, (key, array) in enumerate(grid.others.items()):
-        name = _text(key, "a coordinate of the grid")
+    for number, (other, array) in enumerate(grid.others.items()):
+        name = _text(other, "a coordinate of the grid")
         said: dict[str, Any] = {"name": name, "dims": [_text(d, f"a dimension of {name!r}") for d in array.dims]}
         said["attrs"] = to_json(dict(array.attrs), repr(name))
         if array.dtype.kind in "fiub":

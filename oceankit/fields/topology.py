@@ -1,8 +1,10 @@
 """How the rows and columns of a curvilinear grid join: across the seam, at a tripolar fold, in halos."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from oceankit.numerics.sphere import unit_vectors
 
 __all__ = ["Topology", "circular_order", "none", "of_lattice"]
 
@@ -50,20 +52,33 @@ def none(shape: tuple[int, ...]) -> Topology:
     return Topology(False, None, np.zeros(shape, bool), columns, columns)
 
 
-def of_lattice(points: np.ndarray) -> Topology:
-    """Topology of centres given as unit vectors (ny, nx, 3), stored in any direction; NaN where there is none."""
-    found = _along_columns(points)
+class _Lattice:
+    """Centres in degrees (ny, nx), of which unit vectors are made where they are looked at."""
+
+    def __init__(self, lon: np.ndarray, lat: np.ndarray) -> None:
+        self.lon, self.lat, self.shape = lon, lat, lon.shape
+
+    def __getitem__(self, at: Any) -> np.ndarray:
+        return unit_vectors(self.lon[at], self.lat[at])
+
+    def part(self, at: Any) -> "_Lattice":
+        return _Lattice(self.lon[at], self.lat[at])
+
+
+def of_lattice(lon: np.ndarray, lat: np.ndarray) -> Topology:
+    """Topology of centres (ny, nx) in degrees, stored in any direction; NaN where there is none."""
+    found = _along_columns(_Lattice(lon, lat))
     if found.wraps:
         return found
-    turned = _along_columns(np.swapaxes(points, 0, 1))
+    turned = _along_columns(_Lattice(lon.T, lat.T))
     if not turned.wraps:
         return found
     return turned._replace(transposed=True, halo=np.ascontiguousarray(turned.halo.T))
 
 
-def _along_columns(points: np.ndarray) -> Topology:
+def _along_columns(points: _Lattice) -> Topology:
     """Topology if longitude runs along the second axis."""
-    ny, nx = points.shape[:2]
+    ny, nx = points.shape
     if ny < 2 or nx < 4:
         return none((ny, nx))
     halo = np.zeros((ny, nx), bool)
@@ -72,7 +87,7 @@ def _along_columns(points: np.ndarray) -> Topology:
     # A whole column of copies is a halo; single coincidences (a degenerate seam) are not.
     halo[:, halo.mean(axis=0) <= 0.5] = False
     columns = np.flatnonzero(~halo.any(axis=0))
-    kept = points[:, columns]
+    kept = points.part((slice(None), columns)) if columns.size < nx else points
     with np.errstate(invalid="ignore"):
         # Some rows tell what is usual as well as all of them.
         some = kept[:: max(1, ny // 64)]
@@ -81,10 +96,10 @@ def _along_columns(points: np.ndarray) -> Topology:
     wraps = bool(0.0 < seam <= 2.0 * spacing and columns.size * spacing > 1.0)
     same_as = np.searchsorted(columns, np.arange(nx)).clip(max=columns.size - 1)
     for c in np.flatnonzero(halo.any(axis=0)):
-        same_as[c] = int(np.nanargmin(np.nanmean(np.linalg.norm(kept - points[:, c : c + 1], axis=-1), axis=0)))
+        same_as[c] = int(np.nanargmin(np.nanmean(np.linalg.norm(kept[:] - points[:, c : c + 1], axis=-1), axis=0)))
     found = Topology(wraps, None, halo, columns, same_as)
     for flipped in (False, True):
-        rows = kept[::-1] if flipped else kept
+        rows = kept.part(slice(None, None, -1)) if flipped else kept
         copies = _copies(rows[-3:]) if ny > 3 else np.zeros((min(3, ny), columns.size), bool)
         # Beyond a fold at least half a row stands a second time; scattered coincidences (at a pole of the grid) count too.
         if copies.any():

@@ -14,8 +14,8 @@ __all__ = ["ALL", "MOST_PLANES", "clip", "common", "planes_of", "room_for", "sid
 
 MOST_PLANES = 31
 """Windows of more corners than this are clipped against in full."""
-ALL = -1
-"""Every plane is crossed."""
+ALL = 0x7FFFFFFF
+"""Bits of all planes; the last stands for those beyond it too."""
 
 # A corner is on a plane where it is as near as rounding of the corners' coordinates puts it (some ulp).
 _ON_PLANE = 1e-15
@@ -109,7 +109,7 @@ def clip(work, p, n, planes, m, crossed):
     q = p
     k = np.int64(0)
     while k < m and n > 0:
-        if (crossed >> min(k, 63)) & 1:
+        if (crossed >> min(k, MOST_PLANES - 1)) & 1:
             to = np.int64(2 if q != 2 else 3)
             n = _cut(work, q, n, planes, k, to)
             q = to

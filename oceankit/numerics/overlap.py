@@ -87,7 +87,7 @@ def _overlaps(
     whose, codes = np.empty(_KEPT, np.int64), np.empty(_KEPT, np.int64)
     for k in range(_KEPT):
         whose[k] = -1
-    near, none = np.empty(256, np.int32), np.empty(0, np.int32)
+    near, none = np.empty(256, np.int64), np.empty(0, np.int64)
     window, subject, scratch = np.int64(0), np.int64(1), np.int64(4)
     used = 0
     for t in range(begin, end):
@@ -102,26 +102,29 @@ def _overlaps(
         if used + n_near > columns.size:
             return used, t, n_near
         if n_near > near.size:
-            near = np.empty(2 * n_near, np.int32)
+            near = np.empty(2 * n_near, np.int64)
         n_near = _near(box, planar, t, origin, first, start, items, wraps, stamp, near)
-        if straight:
-            # So that the order does not depend on the buckets; turned round, it comes of itself.
-            _sort(near, n_near)
         c[0], c[1], c[2] = w_corners[0, 0], w_corners[0, 1], w_corners[0, 2]
         _shift(w_corners, m, c, work, window)
         planes_of(work, window, m, c, planes)
         w_area = polygon_area(w_corners, m, planar)
         if moments and not straight:
             frame_of(w_nodes, w_faces, t, planar, s_corners, work, scratch, seen, centre, frame)
-        before = used
+        n_kept = 0
         for k in range(n_near):
-            s = np.int64(near[k])
-            every, some = 0, ALL
+            every, some = 0, ALL << 32
             if w_convex[t] and m <= MOST_PLANES:
-                every, some = sides_of(s_nodes, s_faces, s, t, c, planes, m, whose, codes)
-            if every & 0x7FFFFFFF:
-                continue
-            crossed = some >> 32
+                every, some = sides_of(s_nodes, s_faces, near[k], t, c, planes, m, whose, codes)
+            if every & ALL == 0:
+                # The planes that it crosses travel with its number.
+                near[n_kept] = near[k] << 32 | (some >> 32 & ALL)
+                n_kept += 1
+        if straight:
+            # So that the order does not depend on the buckets; turned round, it comes of itself.
+            _sort(near, n_kept)
+        before = used
+        for k in range(n_kept):
+            s, crossed = near[k] >> 32, near[k] & ALL
             if crossed and moments and straight:
                 frame_of(s_nodes, s_faces, s, planar, s_corners, work, scratch, seen, centre, frame)
             n = gather(s_nodes, s_faces, s, s_corners)

@@ -626,9 +626,9 @@ def _tolerance(axis: np.ndarray) -> float:
     """How far a coordinate may be off and still be the same: single precision, and little beside the spacing of the cells."""
     steps = np.abs(np.diff(axis.ravel()))
     steps = steps[np.isfinite(steps) & (steps > 0)]
-    rounding = 4 * np.finfo(np.float32).eps * float(np.nanmax(np.abs(axis), initial=1.0))
-    fine = 0.01 * float(np.median(steps)) if steps.size else 1e-3
-    return float(max(rounding, min(1e-3, fine)))
+    rounding = 4 * float(np.finfo(np.float32).eps) * float(np.nanmax(np.abs(axis), initial=1.0))
+    fine: float = 0.01 * float(np.median(steps)) if steps.size else 1e-3
+    return max(rounding, min(1e-3, fine))
 
 
 def _shares(operator: Operator) -> Rows:

@@ -85,6 +85,17 @@ def test_a_cell_over_a_pole_or_the_seam_is_covered_once(lon, lat, size):
         assert np.abs(moments.sum(axis=0)).max() < 1e-12 * areas(cell)[0] * np.radians(size)
 
 
+@pytest.mark.parametrize("n", [3, 31, 32, 70])
+def test_cells_of_many_corners(n):
+    cell = one_cell(regular_polygon(100.0, 70.0, 25.0, n))
+    for step in (3.0, 60.0):
+        world = Grid.global_regular(step).cells()
+        assert sparse.sums(overlap.overlaps(cell, world))[0] == pytest.approx(areas(cell)[0], rel=1e-12)
+        rows, moments = overlap.overlaps(world, cell, moments=True)
+        assert rows.values.sum() == pytest.approx(areas(cell)[0], rel=1e-12)
+        assert np.abs(moments.sum(axis=0)).max() < 1e-12
+
+
 # ---- against other ways to know -------------------------------------------------------------------------------------
 
 
