@@ -62,7 +62,8 @@ class Interp:
         )
         grid = Grid.from_dataset(field) if grid is None else grid
         try:
-            there = Regridder(grid, where, self.method, min_coverage=self.min_coverage)(field)
+            # Linear in degrees on regular grids, as observation operators are.
+            there = Regridder(grid, where, self.method, min_coverage=self.min_coverage, edges="latitude")(field)
         except NoOverlapError:
             # Every observation is outside: what becomes of it is for the caller to say.
             sample = field.isel(dict.fromkeys(grid.dims, 0), drop=True)

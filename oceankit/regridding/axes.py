@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse
 
-from oceankit.fields.grid import Grid
+from oceankit.fields.grid import Edges, Grid
 from oceankit.fields.topology import circular_order
 from oceankit.numerics.separable import Axes, make
 from oceankit.numerics.sparse import Rows, from_fixed
@@ -35,11 +35,15 @@ class _Source(NamedTuple):
     made: np.ndarray
     wraps: bool
     planar: bool
+    flat: bool
+    """Whether shares are linear in degrees (or on a plane), not those of the patch in space."""
 
 
-def bilinear(source: Grid, target: Grid, *, periodic: bool, pole: str | None) -> Operator:
+def bilinear(source: Grid, target: Grid, *, periodic: bool, pole: str | None, edges: Edges) -> Operator:
     """Between the four centres around each target centre; ``pole="mean"`` closes the caps with the mean of the last row."""
-    return _operator(target, _bilinear_axes(_source(source, periodic, "mean" if pole else None), target, source.shape))
+    return _operator(
+        target, _bilinear_axes(_source(source, periodic, "mean" if pole else None, edges), target, source.shape)
+    )
 
 
 def bicubic(source: Grid, target: Grid, *, periodic: bool, pole: str | None) -> Operator:
@@ -63,7 +67,8 @@ def _operator(target: Grid, axes: Axes, instead: Axes | None = None) -> Operator
 # ---- the source's axes ----------------------------------------------------------------------------------------------
 
 
-def _source(source: Grid, periodic: bool, pole: str | None) -> _Source:
+def _source(source: Grid, periodic: bool, pole: str | None, edges: Edges = "great_circle") -> _Source:
+    flat = source.planar or edges == "latitude"
     lat_order = np.argsort(source.lat.values)
     lat = np.asarray(source.lat.values, np.float64)[lat_order]
     if source.planar:
@@ -74,7 +79,7 @@ def _source(source: Grid, periodic: bool, pole: str | None) -> _Source:
     wraps = periodic and not source.planar
     falls = bool(lat.size > 1 and lat_order[0] > lat_order[-1])
     if not (pole and wraps and lat.size > 1):
-        return _Source(lon, lon_order, lat, lat_order, 0, np.empty((0, 2), np.int64), wraps, source.planar)
+        return _Source(lon, lon_order, lat, lat_order, 0, np.empty((0, 2), np.int64), wraps, source.planar, flat)
     half = lon.size // 2
     uniform = lon.size % 2 == 0 and np.ptp(np.diff(lon)) < 1e-6 and abs(lon[-1] - lon[0] + lon[1] - lon[0] - 360) < 1e-6
     ends = [
@@ -92,7 +97,7 @@ def _source(source: Grid, periodic: bool, pole: str | None) -> _Source:
     extended = np.concatenate([south[0], lat, north[0]])
     n = extended.size
     row = np.arange(n)[::-1] if falls else np.arange(n)
-    return _Source(lon, lon_order, extended, row, front, made, wraps, source.planar)
+    return _Source(lon, lon_order, extended, row, front, made, wraps, source.planar, flat)
 
 
 def _beyond(lat: np.ndarray, order: np.ndarray, pole: str, half: int) -> tuple[np.ndarray, np.ndarray]:
@@ -142,7 +147,7 @@ def _lon_shares(at: np.ndarray, axes: _Source) -> tuple[np.ndarray, ...]:
     low, high, width, offset, inside = between(at, axes.lon, wraps=axes.wraps, angular=not axes.planar)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.where(width > 0, offset / width, 0.0)
-        if axes.planar:
+        if axes.flat:
             return low, high, share, np.zeros(share.shape), inside
         half, beside = np.radians(width / 2), np.radians(offset - width / 2)
         curved = (width > 0) & (width < _WIDEST)
@@ -163,7 +168,7 @@ def _lat_shares(at: np.ndarray, axes: _Source) -> tuple[Any, ...]:
     t = (r sin a c0 - cos a s0) / (cos a (s1 - s0) - r sin a (c1 - c0)).
     """
     low, high, width, offset, inside = between(at, axes.lat, wraps=False, angular=False)
-    if axes.planar:
+    if axes.flat:
         with np.errstate(invalid="ignore", divide="ignore"):
             share = np.where(width > 0, offset / width, 0.0)
         return low, high, (share, np.zeros(share.shape), np.zeros(share.shape)), inside

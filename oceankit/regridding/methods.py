@@ -57,6 +57,9 @@ def _by_method(source: Grid, target: Grid, options: Options) -> Operator:
         if options.edges != "great_circle" and not source.planar:
             raise GridError("conservative2 is for edges='great_circle'; for cells between parallels use 'conservative'")
         return conservative2(source, target, options.limiter)
-    room = axes if source.kind == "rectilinear" else lattice
-    interpolate = room.bilinear if method == "bilinear" else room.bicubic
-    return interpolate(source, target, periodic=options.periodic, pole=options.pole)
+    wraps, pole = options.periodic, options.pole
+    if method == "bicubic":
+        return (axes if source.kind == "rectilinear" else lattice).bicubic(source, target, periodic=wraps, pole=pole)
+    if source.kind == "rectilinear":
+        return axes.bilinear(source, target, periodic=wraps, pole=pole, edges=options.edges)
+    return lattice.bilinear(source, target, periodic=wraps, pole=pole)

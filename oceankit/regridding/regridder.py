@@ -76,7 +76,8 @@ class Regridder:
     periodic
         Whether the source closes in longitude; found from the grid where None.
     edges
-        For ``"conservative"``: ``"great_circle"`` as in ESMF, or ``"latitude"`` as in CDO (two rectilinear grids).
+        Of rectilinear cells: ``"great_circle"`` as in ESMF, or ``"latitude"``, along parallels, as in CDO. For
+        ``"conservative"``, and for ``"bilinear"``, whose weights are then linear in longitude and latitude.
     pole
         For ``"bilinear"``: ``"mean"`` closes the polar cap of a global source with a virtual pole point, the mean of
         the last row; None leaves it open.
