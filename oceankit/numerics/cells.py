@@ -182,13 +182,14 @@ def bucket_of(x, y, z, planar, origin, first, wraps):
 
 
 @kernel
-def _boxes(nodes, faces, planar, reference, boxes, taken, extent):
+def _boxes(nodes, faces, planar, reference, boxes, taken):
     """Boxes of cells, less ``reference`` (low > high for those that are none), and the bins of a turn they take.
 
-    ``extent`` gets the lowest, highest, westernmost and easternmost coordinate, the sum of heights and the number.
+    Returns the lowest, highest, westernmost and easternmost coordinate, the sum of heights and the number of cells.
     """
     corners = np.empty((faces.shape[1], 3))
-    extent[0], extent[1], extent[2], extent[3], extent[4], extent[5] = np.inf, -np.inf, np.inf, -np.inf, 0.0, 0.0
+    lowest, highest, westernmost, easternmost = math.inf, -math.inf, math.inf, -math.inf
+    heights = number = 0.0
     for i in range(faces.shape[0]):
         boxes[i, 0], boxes[i, 1] = 1.0, 0.0
         n = gather(nodes, faces, i, corners)
@@ -197,13 +198,15 @@ def _boxes(nodes, faces, planar, reference, boxes, taken, extent):
         low, high, west, east = face_box(corners, n, planar)
         low, high, west, east = low - reference[0], high - reference[0], west - reference[1], east - reference[1]
         boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3] = low, high, west, east
-        extent[0], extent[1] = min(extent[0], low), max(extent[1], high)
-        extent[2], extent[3] = min(extent[2], west), max(extent[3], east)
-        extent[4], extent[5] = extent[4] + high - low, extent[5] + 1.0
+        lowest, highest, heights = min(lowest, low), max(highest, high), heights + high - low
+        westernmost, easternmost, number = min(westernmost, west), max(easternmost, east), number + 1.0
         if not planar:
             b0, b1 = int(math.floor(west * (_BINS / _TURN))), int(math.floor(east * (_BINS / _TURN)))
             for b in range(b0, min(b1, b0 + _BINS - 1) + 1):
-                taken[b % _BINS] = True
+                # Written once: what threads write all the time slows them all.
+                if not taken[b % _BINS]:
+                    taken[b % _BINS] = True
+    return lowest, highest, westernmost, easternmost, heights, number
 
 
 @kernel
@@ -288,10 +291,8 @@ def _all_boxes(cells: Cells) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
     if cells.planar and known.any():
         reference = cells.nodes[np.argmax(known)][[1, 0]]
 
-    def work(begin: int, end: int) -> np.ndarray:
-        extent = np.empty(6)
-        _boxes(cells.nodes, cells.faces[begin:end], cells.planar, reference, boxes[begin:end], taken, extent)
-        return extent
+    def work(begin: int, end: int) -> tuple[float, ...]:
+        return _boxes(cells.nodes, cells.faces[begin:end], cells.planar, reference, boxes[begin:end], taken)
 
     found = np.array(threads.over_blocks(work, number, block=_BLOCK)).reshape(-1, 6)
     low, _, west, *_ = found.min(axis=0, initial=np.inf)

@@ -205,24 +205,27 @@ class _Chunk(NamedTuple):
 
 def _chunks(windows: Cells, subjects: Cells, straight: bool, moments: bool, block: int) -> list[_Chunk]:
     buckets = bucket_cells(subjects)
-    # Which window saw each subject last: one for each thread, and back here when its block is done.
-    stamps: list[np.ndarray] = []
-    per_window = 4 + 2 * subjects.faces.shape[0] // max(1, windows.faces.shape[0])
+    room = block * (4 + 2 * subjects.faces.shape[0] // max(1, windows.faces.shape[0]))
+    # For each thread which window saw each subject last, and room for entries; back here when its block is done.
+    spare: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+
+    def places(room: int) -> tuple[np.ndarray, np.ndarray]:
+        return np.empty(room, np.uint32), np.empty((room, 3 if moments else 1))
 
     def work(begin: int, end: int) -> list[_Chunk]:
-        stamp = stamps.pop() if stamps else np.full(subjects.faces.shape[0], -1, np.int32)
-        room = per_window * (end - begin)
+        stamp, columns, values = spare.pop() if spare else (np.full(len(subjects.faces), -1, np.int32), *places(room))
         chunks = []
         while begin < end:
             counts = np.empty(end - begin, np.int64)
-            columns, values = np.empty(room, np.uint32), np.empty((room, 3 if moments else 1))
             used, after, needed = _overlaps(
                 *windows[:3], *subjects[:3], windows.planar, straight, moments,
                 *buckets, stamp, begin, end, counts, columns, values,
             )  # fmt: skip
-            chunks.append(_Chunk(counts[: after - begin], columns[:used].copy(), values[:used].copy()))
-            begin, room = after, max(room, needed)
-        stamps.append(stamp)
+            chunks.append(_Chunk(counts[: after - begin].copy(), columns[:used].copy(), values[:used].copy()))
+            begin = after
+            if needed > columns.size:
+                columns, values = places(2 * needed)
+        spare.append((stamp, columns, values))
         return chunks
 
     found = threads.over_blocks(work, windows.faces.shape[0], block=block)

@@ -74,7 +74,7 @@ def sums(rows: Rows) -> np.ndarray:
 def _sums(start, values, out):
     for i in range(start.size - 1):
         total = 0.0
-        for k in range(start[i], start[i + 1]):
+        for k in range(np.uint64(start[i]), np.uint64(start[i + 1])):
             total += values[k]
         out[i] = total
 
@@ -134,8 +134,6 @@ def unnamed(name: str, arrays: dict[str, np.ndarray]) -> Rows:
 
 # ---- application ----------------------------------------------------------------------------------------------------
 
-_STEP = 256
-"""Rows are looked at in steps of this many when blocks are made."""
 _PACKED = 20_480
 """Most cells that are laid side by side at a time: what a core's second cache holds."""
 _ROWS = 32_768
@@ -147,38 +145,59 @@ class Blocks(NamedTuple):
     bounds: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    full: np.ndarray
+    """float64 (rows,): sum of the weights of each row"""
 
 
 def plan(rows: Rows) -> Blocks:
     """Blocks of rows whose columns lie so close together that packing them pays; the numbers do not depend on it."""
-    n = rows.start.size - 1
-    bounds = np.append(np.arange(0, n, _STEP), n).astype(np.int64)
-    low, high = np.empty(bounds.size - 1, np.int64), np.empty(bounds.size - 1, np.int64)
-    _ranges(rows.start, rows.columns, bounds, low, high)
-    keep = [0]
-    lows: list[int] = []
-    highs: list[int] = []
-    for b in range(bounds.size - 1):
-        if lows and (
-            max(highs[-1], high[b]) - min(lows[-1], low[b]) <= _PACKED and bounds[b + 1] - bounds[keep[-2]] <= _ROWS
-        ):
-            keep[-1] = b + 1
-            lows[-1], highs[-1] = min(lows[-1], low[b]), max(highs[-1], high[b])
-        else:
-            keep.append(b + 1)
-            lows.append(int(low[b]))
-            highs.append(int(high[b]))
-    return Blocks(bounds[keep], np.array(lows, np.int64), np.array(highs, np.int64))
+    low, high = np.empty(rows.shape[0], np.int64), np.empty(rows.shape[0], np.int64)
+    _ranges(rows.start, rows.columns, low, high)
+    bounds = np.empty(rows.shape[0] + 1, np.int64)
+    bounds = bounds[: _cut(low, high, bounds) + 1]
+    if bounds.size == 1:
+        return Blocks(bounds, low, high, np.empty(0))
+    # Rows without entries have none of their own: low is past all columns there, high before.
+    low, high = np.minimum.reduceat(low, bounds[:-1]), np.maximum.reduceat(high, bounds[:-1])
+    return Blocks(bounds, np.minimum(low, high), high, sums(rows))
 
 
 @kernel
-def _ranges(start, columns, bounds, low, high):
-    for b in range(low.size):
+def _ranges(start, columns, low, high):
+    for i in range(low.size):
         lo, hi = np.int64(2**62), np.int64(0)
-        for k in range(start[bounds[b]], start[bounds[b + 1]]):
+        for k in range(start[i], start[i + 1]):
             c = np.int64(columns[k])
             lo, hi = min(lo, c), max(hi, c + 1)
-        low[b], high[b] = min(lo, hi), hi
+        low[i], high[i] = lo, hi
+
+
+@kernel
+def _cut(low, high, bounds):
+    """Bounds of blocks, each cut where the fewest columns are used on both sides; returns the number of blocks."""
+    n, count, begin = low.size, 0, 0
+    after = np.empty(_ROWS + 1, np.int64)
+    bounds[0] = 0
+    while begin < n:
+        lo, hi, end = low[begin], high[begin], begin + 1
+        while end < n and end - begin < _ROWS and max(hi, high[end]) - min(lo, low[end]) <= _PACKED:
+            lo, hi, end = min(lo, low[end]), max(hi, high[end]), end + 1
+        if end < n:
+            # The lowest column used from each row on, as far as the next block may reach.
+            least = np.int64(2**62)
+            for i in range(min(n, 2 * end - begin) - 1, begin, -1):
+                least = min(least, low[i])
+                if i <= end:
+                    after[i - begin] = least
+            half, last, fewest = (begin + end) // 2, end, np.int64(2**62)
+            hi = np.int64(0)
+            for i in range(begin, last):
+                hi = max(hi, high[i])
+                if i >= half and max(0, hi - after[i + 1 - begin]) <= fewest:
+                    fewest, end = max(0, hi - after[i + 1 - begin]), i + 1
+        count += 1
+        bounds[count] = begin = end
+    return count
 
 
 def apply(rows: Rows, blocks: Blocks, fields: np.ndarray, least: float, strict: bool) -> np.ndarray:
@@ -203,18 +222,19 @@ def apply(rows: Rows, blocks: Blocks, fields: np.ndarray, least: float, strict: 
     few = fields.shape[0] - fields.shape[0] % lanes if 2 * (fields.shape[0] % lanes) <= lanes else fields.shape[0]
 
     def one_by_one(begin: int, end: int) -> None:
-        start = rows.start[begin : end + 1]
-        _apply_each(fields, start, rows.columns, rows.values, least, strict, out[:, begin:end])
+        given = rows.start[begin : end + 1], rows.columns, rows.values, blocks.full[begin:end], least, strict
+        _apply_each(fields, *given, out[:, begin:end])
 
     def side_by_side(b: int, _: int) -> None:
         begin, end = blocks.bounds[b], blocks.bounds[b + 1]
         low, high = blocks.low[b], blocks.high[b]
-        start = rows.start[begin : end + 1]
+        given = rows.start[begin : end + 1], rows.columns, rows.values, blocks.full[begin:end], least, strict
         # Laying cells side by side pays where they are used more than once or so.
-        n = few if high - low <= 1.2 * (start[-1] - start[0]) else 0
+        n = few if high - low <= 1.2 * (rows.start[end] - rows.start[begin]) else 0
         if n:
-            _apply_lanes(fields, n, start, rows.columns, rows.values, low, high, least, strict, out[:, begin:end])
-        _apply_each(fields[n:], start, rows.columns, rows.values, least, strict, out[n:, begin:end])
+            _apply_lanes(fields, n, low, high, *given, out[:, begin:end])
+        if n < fields.shape[0]:
+            _apply_each(fields[n:], *given, out[n:, begin:end])
 
     if few:
         threads.over_blocks(side_by_side, blocks.low.size, block=1)
@@ -238,25 +258,25 @@ def _pack(fields, first, low, high, pack):
             pack[column - low, k] = fields[first + k, column] if k < here else 0.0
 
 
+@helper
+def _scale(full, least):
+    """What makes a mean of a sum of all; NaN where even all is too little."""
+    return 1.0 / full if full > 0.0 and full >= least else np.nan
+
+
 @kernel
-def _apply_lanes(fields, n, start, columns, values, low, high, least, strict, out):
+def _apply_lanes(fields, n, low, high, start, columns, values, full, least, strict, out):
     lanes = 16 if fields.itemsize == 4 else 8
     pack, tile = np.empty((high - low, lanes), fields.dtype), np.empty((lanes, lanes), fields.dtype)
-    rows = start.size - 1
-    scale = np.empty(rows)
-    for i in range(rows):
-        full = 0.0
-        for k in range(start[i], start[i + 1]):
-            full += values[k]
-        scale[i] = 1.0 / full if full > 0.0 and full >= least else np.nan
+    rows = full.size
     for first in range(0, n, lanes):
         _pack(fields, first, low, high, pack)
         here = min(lanes, n - first)
         for i in range(0, rows, lanes):
             some = min(lanes, rows - i)
-            for j in range(some):
-                begin, end = start[i + j], start[i + j + 1]
-                mean_lanes(pack, columns, values, begin, end, low, scale[i + j], least, strict, tile, j)
+            for j in range(i, i + some):
+                scale = _scale(full[j], least)
+                mean_lanes(pack, columns, values, start[j], start[j + 1], low, scale, least, strict, tile, j - i)
             if some == lanes and here == lanes:
                 transpose_tile(tile, 0, 0, out, first, i)
             else:
@@ -266,38 +286,39 @@ def _apply_lanes(fields, n, start, columns, values, low, high, least, strict, ou
 
 
 @kernel
-def _apply_each(fields, start, columns, values, least, strict, out):
-    """Four fields at a time, then field by field, with the arithmetic of the lanes."""
+def _apply_each(fields, start, columns, values, full, least, strict, out):
+    """Four fields at a time, then field by field, with the arithmetic of the lanes.
+
+    Entries are counted by unsigned numbers: those need no check for negatives.
+    """
     n = fields.shape[0]
     for f in range(0, n - n % 4, 4):
         a, b, c, d = fields[f], fields[f + 1], fields[f + 2], fields[f + 3]
-        for i in range(start.size - 1):
-            ta = tb = tc = td = full = 0.0
-            for k in range(start[i], start[i + 1]):
+        for i in range(full.size):
+            ta = tb = tc = td = 0.0
+            for k in range(np.uint64(start[i]), np.uint64(start[i + 1])):
                 column, w = columns[k], values[k]
                 ta, tb, tc, td = ta + w * a[column], tb + w * b[column], tc + w * c[column], td + w * d[column]
-                full += w
-            scale = 1.0 / full if full > 0.0 and full >= least else np.nan
+            scale = _scale(full[i], least)
             out[f, i], out[f + 1, i], out[f + 2, i], out[f + 3, i] = ta * scale, tb * scale, tc * scale, td * scale
             total = ta + tb + tc + td
             if total != total and scale == scale and not strict:
                 _partial_four(a, b, c, d, start[i], start[i + 1], columns, values, least, out, f, i)
     for f in range(n - n % 4, n):
-        field = fields[f]
-        for i in range(start.size - 1):
-            total = full = 0.0
-            for k in range(start[i], start[i + 1]):
+        field, row = fields[f], out[f]
+        for i in range(full.size):
+            total = 0.0
+            for k in range(np.uint64(start[i]), np.uint64(start[i + 1])):
                 total += values[k] * field[columns[k]]
-                full += values[k]
-            out[f, i] = total * (1.0 / full) if full > 0.0 and full >= least else np.nan
+            row[i] = total * _scale(full[i], least)
             if total != total and not strict:
                 total = weight = 0.0
-                for k in range(start[i], start[i + 1]):
+                for k in range(np.uint64(start[i]), np.uint64(start[i + 1])):
                     value = field[columns[k]]
                     if value == value:
                         total += values[k] * value
                         weight += values[k]
-                out[f, i] = _mean(total, weight, least)
+                row[i] = _mean(total, weight, least)
 
 
 @helper
@@ -309,7 +330,7 @@ def _mean(total, weight, least):
 def _partial_four(a, b, c, d, begin, end, columns, values, least, out, f, i):
     """Means over what is there, for those of four fields where something is missing."""
     ta = tb = tc = td = wa = wb = wc = wd = 0.0
-    for k in range(begin, end):
+    for k in range(np.uint64(begin), np.uint64(end)):
         column, w = columns[k], values[k]
         va, vb, vc, vd = a[column], b[column], c[column], d[column]
         if va == va:
@@ -336,7 +357,7 @@ def _coverage(fields, start, columns, values, out):
         field = fields[f]
         for i in range(start.size - 1):
             total = 0.0
-            for k in range(start[i], start[i + 1]):
+            for k in range(np.uint64(start[i]), np.uint64(start[i + 1])):
                 value = field[columns[k]]
                 if value == value:
                     total += values[k]

@@ -354,7 +354,8 @@ def test_sparse_rows_agree_with_numpy(n, strict, dtype):
     digits = 1e-6 if dtype == np.float32 else 1e-12
     np.testing.assert_allclose(out, expected, rtol=digits, atol=digits)
     each = np.empty_like(out)
-    sparse._apply_each.py_func(fields, rows.start, rows.columns, rows.values, 0.5, strict, each)
+    full = sparse.sums(rows)
+    sparse._apply_each.py_func(fields, rows.start, rows.columns, rows.values, full, 0.5, strict, each)
     np.testing.assert_array_equal(each, out)
 
 
