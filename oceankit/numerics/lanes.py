@@ -1,7 +1,8 @@
-"""Sixteen float32 (eight float64) fields side by side: one cache line a cell, one vector instruction a weight.
+"""What Numba does not make vectors of, written as LLVM vectors.
 
-Numba vectorises along arrays, not across them, so these few operations are written as LLVM vectors. A ``pack`` is an
-array (cells, lanes) with the same cell of several fields in each row; the lanes fill 64 bytes.
+- Sixteen float32 (eight float64) fields side by side: one cache line a cell, one vector instruction a weight. A ``pack``
+  is an array (cells, lanes) with the same cell of several fields in each row; the lanes fill 64 bytes.
+- Eight targets of one field side by side, their cells gathered from a row. Weights are (most entries, targets).
 """
 
 from typing import Any
@@ -11,7 +12,19 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-__all__ = ["lanes_of", "mean_lanes", "transpose_tile"]
+__all__ = [
+    "TARGETS",
+    "any_missing",
+    "fill_missing",
+    "lanes_of",
+    "mean_lanes",
+    "sum_gathered",
+    "sum_valid_gathered",
+    "transpose_tile",
+]
+
+TARGETS = 8
+"""Targets of one field that are summed side by side, as float64."""
 
 _BYTES = 64
 _AHEAD = 512
@@ -170,5 +183,154 @@ def transpose_tile(typingctx, source, row, column, target, to_row, to_column):  
             line = builder.add(args[4], ir.Constant(_I64, k))
             builder.store(rows[k], _place(context, builder, kinds[3], args[3], line, args[5], vector)).align = 4
         return context.get_dummy_value()
+
+    return signature, generate
+
+
+# ---- eight targets of one field -----------------------------------------------------------------------------------------
+
+
+def _gathered(context: Any, builder: ir.IRBuilder, kinds: Any, args: Any, i: Any, valid: bool) -> Any:
+    """Weighted sums of cells gathered from a row for targets i..i+8: (weighted sum, weights of what is valid)."""
+    row, columns, values = (context.make_array(kinds[k])(context, builder, args[k]) for k in range(3))
+    single = kinds[0].dtype == types.float32
+    narrow, wide = ir.VectorType(ir.FloatType() if single else _F64, TARGETS), ir.VectorType(_F64, TARGETS)
+    index, pointers = ir.VectorType(_I64, TARGETS), ir.VectorType(ir.PointerType(), TARGETS)
+    truth = ir.VectorType(ir.IntType(1), TARGETS)
+    kind_of = ir.FunctionType(narrow, [pointers, _I32, truth, narrow])
+    name = f"llvm.masked.gather.v{TARGETS}f{32 if single else 64}.v{TARGETS}p0"
+    gather = builder.module.globals.get(name) or ir.Function(builder.module, kind_of, name)
+    most, width = (builder.extract_value(values.shape, k) for k in range(2))
+    first, size = (
+        _spread(builder, builder.ptrtoint(row.data, _I64), index),
+        ir.Constant(index, [2 + (not single)] * TARGETS),
+    )
+    none = ir.Constant(wide, None)
+    before = builder.block
+    head, body, after = (builder.append_basic_block(n) for n in ("head", "body", "after"))
+    builder.branch(head)
+    builder.position_at_end(head)
+    k, total, weight = builder.phi(_I64), builder.phi(wide), builder.phi(wide)
+    for phi, begin in ((k, ir.Constant(_I64, 0)), (total, none), (weight, none)):
+        phi.add_incoming(begin, before)
+    builder.cbranch(builder.icmp_signed("<", k, most), body, after)
+    builder.position_at_end(body)
+    at = builder.add(builder.mul(k, width), i)
+    cells = _vector_at(builder, columns, at, ir.VectorType(_I32, TARGETS), 4)
+    w = _vector_at(builder, values, at, wide, 8)
+    places = builder.add(first, builder.shl(builder.zext(cells, index), size))
+    asked = builder.inttoptr(places, pointers), ir.Constant(_I32, 4), ir.Constant(truth, [1] * TARGETS)
+    x = builder.call(gather, [*asked, ir.Constant(narrow, None)])
+    x = builder.fpext(x, wide) if single else x
+    if valid:
+        there = builder.fcmp_ordered("ord", x, x)
+        x, w = builder.select(there, x, none), builder.select(there, w, none)
+    total.add_incoming(builder.fadd(total, builder.fmul(w, x)), body)
+    weight.add_incoming(builder.fadd(weight, w) if valid else weight, body)
+    k.add_incoming(builder.add(k, ir.Constant(_I64, 1)), body)
+    builder.branch(head)
+    builder.position_at_end(after)
+    return total, weight
+
+
+def _vector_at(builder: ir.IRBuilder, array: Any, at: Any, vector: ir.VectorType, align: int) -> Any:
+    return _load(builder, builder.bitcast(builder.gep(array.data, [at]), vector.as_pointer()), align)
+
+
+@intrinsic
+def sum_gathered(typingctx, row, columns, values, i, out):  # noqa: ARG001
+    """``out[i:i + 8] = sum(values[k, i:i + 8] * row[columns[k, i:i + 8]] for k)``, all C-contiguous."""
+    signature = types.void(row, columns, values, types.int64, out)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        total, _ = _gathered(context, builder, signature.args, args, args[3], False)
+        array = context.make_array(signature.args[4])(context, builder, args[4])
+        place = builder.bitcast(builder.gep(array.data, [args[3]]), total.type.as_pointer())
+        builder.store(total, place).align = 8
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def sum_valid_gathered(typingctx, row, columns, values, i, valid, weight):  # noqa: ARG001
+    """The same over what is not missing, and the sums of its weights."""
+    signature = types.void(row, columns, values, types.int64, valid, weight)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        found = _gathered(context, builder, signature.args, args, args[3], True)
+        for k, value in zip((4, 5), found, strict=True):
+            array = context.make_array(signature.args[k])(context, builder, args[k])
+            place = builder.bitcast(builder.gep(array.data, [args[3]]), value.type.as_pointer())
+            builder.store(value, place).align = 8
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def fill_missing(typingctx, valid, weight, rows, number, factors, bend, i, least, out):  # noqa: ARG001
+    """Weighted means over rows for what is NaN in ``out[i:i + 8]``, where their weights reach ``least``.
+
+    Sums go over ``valid[r, i:i + 8]``, and over ``weight[r, i:i + 8]``, for r in ``rows[:number]``. The k-th row's share is
+    ``w0 + b (w1 + b w2)`` with ``factors[:, k]`` (w0, w1, w2) and b in ``bend[i:i + 8]``. All arrays are C-contiguous.
+    """
+    signature = types.void(valid, weight, rows, types.int64, factors, bend, types.int64, types.float64, out)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        valid, weight, rows, factors, bend, out = (
+            context.make_array(signature.args[k])(context, builder, args[k]) for k in (0, 1, 2, 4, 5, 8)
+        )
+        number, i, least = args[3], args[6], args[7]
+        wide, none = ir.VectorType(_F64, TARGETS), ir.Constant(ir.VectorType(_F64, TARGETS), None)
+        element = ir.FloatType() if signature.args[8].dtype == types.float32 else _F64
+        narrow = ir.VectorType(element, TARGETS)
+        width, many = (builder.extract_value(a.shape, 1) for a in (valid, factors))
+        b = _vector_at(builder, bend, i, wide, 8)
+        before = builder.block
+        head, body, after = (builder.append_basic_block(n) for n in ("head", "body", "after"))
+        builder.branch(head)
+        builder.position_at_end(head)
+        k, total, share = builder.phi(_I64), builder.phi(wide), builder.phi(wide)
+        for phi, first in ((k, ir.Constant(_I64, 0)), (total, none), (share, none)):
+            phi.add_incoming(first, before)
+        builder.cbranch(builder.icmp_signed("<", k, number), body, after)
+        builder.position_at_end(body)
+        at = builder.add(builder.mul(builder.load(builder.gep(rows.data, [k])), width), i)
+        w0, w1, w2 = (
+            _spread(builder, builder.load(builder.gep(factors.data, [builder.add(k, shift)])), wide)
+            for shift in (builder.mul(many, ir.Constant(_I64, p)) for p in range(3))
+        )
+        by = builder.fadd(w0, builder.fmul(b, builder.fadd(w1, builder.fmul(b, w2))))
+        for phi, array in ((total, valid), (share, weight)):
+            phi.add_incoming(builder.fadd(phi, builder.fmul(by, _vector_at(builder, array, at, wide, 8))), body)
+        k.add_incoming(builder.add(k, ir.Constant(_I64, 1)), body)
+        builder.branch(head)
+        builder.position_at_end(after)
+        enough = builder.and_(
+            builder.fcmp_ordered(">=", share, _spread(builder, least, wide)), builder.fcmp_ordered(">", share, none)
+        )
+        mean = builder.select(enough, builder.fdiv(total, share), ir.Constant(wide, [float("nan")] * TARGETS))
+        mean = builder.fptrunc(mean, narrow) if narrow != wide else mean
+        place = builder.bitcast(builder.gep(out.data, [i]), narrow.as_pointer())
+        old = _load(builder, place, 4)
+        result = builder.select(builder.fcmp_unordered("uno", old, old), mean, old)
+        builder.store(result, place).align = 4
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def any_missing(typingctx, row, i):  # noqa: ARG001
+    """Whether any of ``row[i:i + 8]`` is NaN."""
+    signature = types.boolean(row, types.int64)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        element = ir.FloatType() if signature.args[0].dtype == types.float32 else _F64
+        x = _vector_at(builder, array, args[1], ir.VectorType(element, TARGETS), 4)
+        bits = builder.bitcast(builder.fcmp_unordered("uno", x, x), ir.IntType(TARGETS))
+        return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
 
     return signature, generate

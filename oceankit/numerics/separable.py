@@ -13,9 +13,10 @@ import numpy as np
 
 from oceankit.numerics import threads
 from oceankit.numerics.compiling import helper, kernel
+from oceankit.numerics.lanes import TARGETS, any_missing, fill_missing, sum_gathered, sum_valid_gathered
 from oceankit.numerics.sparse import Rows, sums
 
-__all__ = ["Axes", "apply", "coverage", "make", "rows_of"]
+__all__ = ["Axes", "Prepared", "apply", "coverage", "make", "prepare", "rows_of"]
 
 
 class Axes(NamedTuple):
@@ -47,7 +48,9 @@ def make(
     lat: Rows, lon: Rows, *, front: int = 0, made: np.ndarray | None = None, bend: np.ndarray | None = None,
     column_bend: np.ndarray | None = None,
 ) -> Axes:  # fmt: skip
-    """Axes, without rows made and without a bend unless given."""
+    """Axes, without rows made and without a bend unless given. Weights that bend are of two rows at most."""
+    if bend is not None and np.diff(lat.start).max(initial=0) > 2:
+        raise ValueError("weights that bend are of at most two rows for each target row")
     made = np.empty((0, 2), np.int64) if made is None else made
     bend = lat.values[None] if bend is None else bend
     # Summing along a row takes four times as long as adding a row.
@@ -57,56 +60,96 @@ def make(
     return Axes(lat, lon, front, made, bend, column_bend, bend.shape[0] > 1 or along_first < rows_first)
 
 
-def apply(axes: Axes, fields: np.ndarray, least: float, strict: bool) -> np.ndarray:
+class _Sums(NamedTuple):
+    """The arrays of axes as kernels take them."""
+
+    start: np.ndarray
+    columns: np.ndarray
+    bend: np.ndarray
+    column_bend: np.ndarray
+    front: int
+    made: np.ndarray
+    along: np.ndarray
+    """uint32 (most entries, targets and some more to fill vectors)"""
+    values: np.ndarray
+
+
+class Prepared(NamedTuple):
+    """Axes as their application takes them."""
+
+    axes: Axes
+    raw: _Sums
+    means: _Sums
+    """The same with weights that add up to one; NaN in rows and columns without any."""
+    full: np.ndarray
+    """float64 (target rows,): sum of the weights"""
+    full_along: np.ndarray
+
+
+def prepare(axes: Axes) -> Prepared:
+    """What depends on the weights alone."""
+    along, values = _padded(axes.lon)
+    column_bend = np.pad(axes.column_bend, (0, along.shape[1] - axes.column_bend.size))
+    raw = _Sums(axes.lat.start, axes.lat.columns, axes.bend, column_bend, axes.front, axes.made, along, values)
+    full, full_along = sums(axes.lat), sums(axes.lon)
+    with np.errstate(divide="ignore"):
+        by_row, by_column = (np.where(f > 0.0, 1.0 / f, np.nan) for f in (full, full_along))
+    means = raw._replace(
+        bend=raw.bend * np.repeat(by_row, np.diff(raw.start)),
+        values=raw.values * np.pad(by_column, (0, values.shape[1] - by_column.size)),
+    )
+    return Prepared(axes, raw, means, full, full_along)
+
+
+def apply(
+    given: Prepared, fields: np.ndarray, least: float, strict: bool, instead: Prepared | None = None
+) -> np.ndarray:
     """Weighted means over what is not missing, as :func:`oceankit.numerics.sparse.apply`.
 
-    ``fields`` is (n, rows * columns), the result (n, target rows * target columns).
+    ``fields`` is (n, rows * columns), the result (n, target rows * target columns). With ``instead``, targets that miss
+    anything are the means of these weights, over what is not missing.
     """
-    n = fields.shape[0]
+    n, axes = fields.shape[0], given.axes
     fields = fields.reshape(n, *axes.source_shape)
     out = np.empty((n, *axes.target_shape), fields.dtype)
-    lat, lon = axes.lat, axes.lon
-    along, weights = _padded(lon)
-    full, full_along = sums(lat), _running_sum(weights)  # sums in the order of the kernels: equal means whole
+    others = (given if instead is None else instead).raw
     # A single field is shared among threads, in blocks long enough that source rows used by two of them are few.
     pieces = 8 if n < 8 else 1
-    block = -(-lat.shape[0] // pieces)
+    block = -(-out.shape[1] // pieces)
+    of_field = _columns_first if axes.columns_first else _rows_first
 
     def work(number: int, _: int) -> None:
         f, piece = divmod(number, pieces)
-        rows = slice(piece * block, min((piece + 1) * block, lat.shape[0]))
-        if rows.start >= lat.shape[0]:
-            return
-        given = (fields[f], lat.start[rows.start : rows.stop + 1], lat.columns, axes.bend, along, weights, axes.front,
-                 axes.made, full[rows], full_along, least, strict, out[f, rows])  # fmt: skip
-        if axes.columns_first:
-            _columns_first(*given, axes.column_bend)
-        else:
-            _rows_first(*given)
+        rows = slice(piece * block, min((piece + 1) * block, out.shape[1]))
+        if rows.start < out.shape[1]:
+            of_field(
+                fields[f],
+                given.means,
+                others,
+                rows.start,
+                given.full[rows],
+                given.full_along,
+                least,
+                strict,
+                out[f, rows],
+            )
 
     threads.over_blocks(work, n * pieces, block=1)
-    return out.reshape(n, lat.shape[0] * lon.shape[0])
+    return out.reshape(n, out.shape[1] * out.shape[2])
 
 
-def _running_sum(weights: np.ndarray) -> np.ndarray:
-    """Sums in the order of the kernels, so that equality means that nothing is missing."""
-    total = np.zeros(weights.shape[1])
-    for row in weights:
-        total += row
-    return total
-
-
-def coverage(axes: Axes, fields: np.ndarray) -> np.ndarray:
+def coverage(given: Prepared, fields: np.ndarray) -> np.ndarray:
     """Weights of what is not missing, float64 (n, targets)."""
     valid = ~np.isnan(fields)
-    full = (sums(axes.lat)[:, None] * sums(axes.lon)[None, :]).ravel()
-    return np.where(full > 0.0, apply(axes, valid.astype(np.float64), 0.0, True), 0.0) * full
+    full = (given.full[:, None] * given.full_along[None, :]).ravel()
+    return np.where(full > 0.0, apply(given, valid.astype(np.float64), 0.0, True), 0.0) * full
 
 
 @kernel
-def _make(field, made, out):
+def _made(field, made):
     """The rows made for the poles; a mean is that of what is not missing."""
     nx = field.shape[1]
+    out = np.empty((made.shape[0], nx), field.dtype)
     for k in range(made.shape[0]):
         row, turn = field[made[k, 0]], made[k, 1]
         if turn >= 0:
@@ -119,6 +162,7 @@ def _make(field, made, out):
                 total += row[x]
                 count += 1
         out[k, :] = total / count if count > 0 else np.nan
+    return out
 
 
 @helper
@@ -130,119 +174,97 @@ def _row(field, made, front, e):
     return field[e - front] if e < front + ny else made[e - ny]
 
 
-# Sums over rows and along them. Small loops over few arrays each: that is what the compiler makes vectors of.
+# Sums over rows: small loops over few arrays each are what the compiler makes vectors of.
 
 
 @kernel
-def _add(total, w, row):
-    for x in range(total.size):
-        total[x] += w * row[x]
+def _one(out, a, p):
+    for x in range(out.size):
+        out[x] = a * p[x]
 
 
 @kernel
-def _add_valid(total, weight, w, row):
-    for x in range(total.size):
-        there = row[x] == row[x]
-        total[x] += w * row[x] if there else 0.0
-        weight[x] += w if there else 0.0
+def _two(out, a, p, b, q):
+    for x in range(out.size):
+        out[x] = a * p[x] + b * q[x]
 
 
 @kernel
-def _add_bent(total, w0, w1, w2, bend, row):
-    for x in range(total.size):
-        total[x] += (w0 + bend[x] * (w1 + bend[x] * w2)) * row[x]
+def _three(out, a, p, b, q, c, r):
+    for x in range(out.size):
+        out[x] = (a * p[x] + b * q[x]) + c * r[x]
 
 
 @kernel
-def _add_two(total, w, row, v, other):
-    """Two rows at once, one after the other."""
-    for x in range(total.size):
-        total[x] = (total[x] + w * row[x]) + v * other[x]
+def _four(out, a, p, b, q, c, r, d, s):
+    for x in range(out.size):
+        out[x] = ((a * p[x] + b * q[x]) + c * r[x]) + d * s[x]
+
+
+@kernel
+def _add_two(out, a, p, b, q):
+    for x in range(out.size):
+        out[x] = (out[x] + a * p[x]) + b * q[x]
+
+
+@kernel
+def _add(out, a, p):
+    for x in range(out.size):
+        out[x] += a * p[x]
+
+
+@kernel
+def _two_bent(out, weights, bend, p, q):
+    a0, a1, a2, b0, b1, b2 = weights
+    for x in range(out.size):
+        b = bend[x]
+        out[x] = (a0 + b * (a1 + b * a2)) * p[x] + (b0 + b * (b1 + b * b2)) * q[x]
+
+
+@kernel
+def _copy(values, out):
+    for x in range(out.size):
+        out[x] = values[x]
+
+
+@kernel
+def _sum_rows(rows, made, front, ring, columns, w, begin, end, room, out):
+    """Weighted sum of the extended rows ``columns[begin:end] % ring``, float64 on the way; ``room`` is its scratch."""
+    n, k = end - begin, begin
+    if n == 0:
+        out[:] = np.nan
+        return
+    a = _row(rows, made, front, np.int64(columns[k]) % ring)
+    if n == 1:
+        _one(out, w[k], a)
+        return
+    b = _row(rows, made, front, np.int64(columns[k + 1]) % ring)
+    if n == 2:
+        _two(out, w[k], a, w[k + 1], b)
+        return
+    c = _row(rows, made, front, np.int64(columns[k + 2]) % ring)
+    if n == 3:
+        _three(out, w[k], a, w[k + 1], b, w[k + 2], c)
+        return
+    d = _row(rows, made, front, np.int64(columns[k + 3]) % ring)
+    if n == 4:
+        _four(out, w[k], a, w[k + 1], b, w[k + 2], c, w[k + 3], d)
+        return
+    _four(room, w[k], a, w[k + 1], b, w[k + 2], c, w[k + 3], d)
+    for k in range(begin + 4, end - 1, 2):
+        a = _row(rows, made, front, np.int64(columns[k]) % ring)
+        b = _row(rows, made, front, np.int64(columns[k + 1]) % ring)
+        _add_two(room, w[k], a, w[k + 1], b)
+    if n % 2 == 1:
+        _add(room, w[end - 1], _row(rows, made, front, np.int64(columns[end - 1]) % ring))
+    _copy(room, out)
 
 
 @kernel
 def _along(row, columns, values, out):
-    """Weighted sums along a row; ``columns`` and ``values`` (most entries, targets) are padded with weights of zero."""
-    most = values.shape[0]
-    if most == 1:
-        for i in range(out.size):
-            out[i] = values[0, i] * row[columns[0, i]]
-        return
-    c, d, v, w = columns[0], columns[1], values[0], values[1]
-    for i in range(out.size):
-        out[i] = v[i] * row[c[i]] + w[i] * row[d[i]]
-    for k in range(2, most - 1, 2):
-        c, d, v, w = columns[k], columns[k + 1], values[k], values[k + 1]
-        for i in range(out.size):
-            out[i] = (out[i] + v[i] * row[c[i]]) + w[i] * row[d[i]]
-    if most % 2 == 1:
-        c, v = columns[most - 1], values[most - 1]
-        for i in range(out.size):
-            out[i] += v[i] * row[c[i]]
-
-
-# One or two rows of sums, the usual case, in one go.
-
-
-@kernel
-def _two_rows(row, other, weights, bend, scale_row, scale, out):
-    a0, a1, a2, b0, b1, b2 = weights
-    for i in range(out.size):
-        b = bend[i]
-        total = (a0 + b * (a1 + b * a2)) * row[i] + (b0 + b * (b1 + b * b2)) * other[i]
-        out[i] = total * (scale_row * scale[i])
-
-
-@kernel
-def _two_rows_with_gaps(
-    row, valid, weight, other, other_valid, other_weight, weights, bend, scale_row, scale, least, out
-):
-    a0, a1, a2, b0, b1, b2 = weights
-    for i in range(out.size):
-        b = bend[i]
-        v, w = a0 + b * (a1 + b * a2), b0 + b * (b1 + b * b2)
-        total = v * row[i] + w * other[i]
-        share = v * weight[i] + w * other_weight[i]
-        share = share if share > 0.0 and share >= least else np.nan
-        part = (v * valid[i] + w * other_valid[i]) / share
-        out[i] = total * (scale_row * scale[i]) if total == total else part
-
-
-@kernel
-def _split(row, filled, there):
-    """A row with zero where it is missing, and one where it is not."""
-    missing = 0
-    for x in range(row.size):
-        valid = row[x] == row[x]
-        filled[x] = row[x] if valid else 0.0
-        there[x] = 1.0 if valid else 0.0
-        missing += not valid
-    return missing > 0
-
-
-@kernel
-def _plain(total, weight, full, out):
-    """Totals of what is whole. It is whole where its weights add up to all: the same sum of the same numbers."""
-    for i in range(total.size):
-        out[i] = total[i] if weight[i] == full[i] else np.nan
-
-
-@kernel
-def _scaled(total, scale_row, scale, out):
-    """Totals over their full weight, which is a product; whether anything is missing."""
-    missing = 0
-    for i in range(total.size):
-        out[i] = total[i] * (scale_row * scale[i])
-        missing += total[i] != total[i]
-    return missing > 0
-
-
-@kernel
-def _partial(plain, total, weight, least, out):
-    """Where the plain total is missing: the mean over what is there."""
-    for i in range(plain.size):
-        share = weight[i] if weight[i] > 0.0 and weight[i] >= least else np.nan
-        out[i] = out[i] if plain[i] == plain[i] else total[i] / share
+    """Weighted sums along a row; the arrays are padded to whole vectors."""
+    for i in range(0, out.size, TARGETS):
+        sum_gathered(row, columns, values, i, out)
 
 
 @kernel
@@ -255,141 +277,161 @@ def _too_little(full_row, full, least, out):
 
 
 @kernel
-def _rows_first(field, start, columns, bend, along, weights, front, made, full, full_along, least, strict, out):
-    """Sum whole source rows first, then along them: for targets coarser than the source."""
-    nx, mx = field.shape[1], out.shape[1]
-    extra = np.empty((made.shape[0], nx), field.dtype)
-    _make(field, made, extra)
-    sums_of, valid, weight = np.empty(nx), np.empty(nx), np.empty(nx)
-    plain, total, share = np.empty(mx), np.empty(mx), np.empty(mx)
-    scale, thinnest = 1.0 / full_along, full_along.min()
-    all_of = np.empty(nx)
-    dirty = False
-    for j in range(start.size - 1):
-        if full[j] <= 0.0:
-            out[j, :] = np.nan
-            continue
-        if not dirty:
-            sums_of[:] = 0.0
-            begin, end = start[j], start[j + 1]
-            for k in range(begin, end - 1, 2):
-                one, two = _row(field, extra, front, columns[k]), _row(field, extra, front, columns[k + 1])
-                _add_two(sums_of, bend[0, k], one, bend[0, k + 1], two)
-            if (end - begin) % 2 == 1:
-                _add(sums_of, bend[0, end - 1], _row(field, extra, front, columns[end - 1]))
-            _along(sums_of, along, weights, plain)
-            dirty = _scaled(plain, 1.0 / full[j], scale, out[j]) and not strict
-        if dirty:
-            # Rows beside each other are alike: the next begins here, and turns back if nothing is missing.
-            valid[:] = 0.0
-            weight[:] = 0.0
-            for k in range(start[j], start[j + 1]):
-                _add_valid(valid, weight, bend[0, k], _row(field, extra, front, columns[k]))
-            all_of[:] = full[j]
-            _plain(valid, weight, all_of, sums_of)
-            _along(sums_of, along, weights, plain)
-            dirty = _scaled(plain, 1.0 / full[j], scale, out[j])
-            if dirty:
-                _along(valid, along, weights, total)
-                _along(weight, along, weights, share)
-                _partial(plain, total, share, least, out[j])
-        if not (thinnest > 0.0 and thinnest * full[j] >= least):
-            _too_little(full[j], full_along, least, out[j])
+def _missing_groups(out, groups):
+    """Where the groups of targets begin of which any is missing; returns how many there are."""
+    count, whole = 0, out.size - out.size % TARGETS
+    for i in range(0, whole, TARGETS):
+        groups[count] = i
+        count += any_missing(out, i)
+    for i in range(whole, out.size):
+        if out[i] != out[i]:
+            groups[count] = whole
+            return count + 1
+    return count
+
+
+@helper
+def _factors(given, j, factors):
+    """The weights of row j, and what they bend by."""
+    for k in range(given.start[j], given.start[j + 1]):
+        for p in range(given.bend.shape[0]):
+            factors[p, k - given.start[j]] = given.bend[p, k]
+
+
+@helper
+def _fill(groups, count, valid, weight, rows, number, factors, bend, least, tail, out):
+    for g in range(count):
+        i = groups[g]
+        if i + TARGETS <= out.size:
+            fill_missing(valid, weight, rows, number, factors, bend, i, least, out)
+        else:
+            tail[i : out.size] = out[i:]
+            fill_missing(valid, weight, rows, number, factors, bend, i, least, tail)
+            out[i:] = tail[i : out.size]
+
+
+@helper
+def _again_from_rows(field, made, given, j, least, groups, count, room, tail, out):
+    """The targets of row j that came out missing: means over what is there, gathered from the source's rows."""
+    rows, factors, valid, weight = room
+    first, number = given.start[j], given.start[j + 1] - given.start[j]
+    _factors(given, j, factors)
+    for k in range(number):
+        rows[k] = k
+        row = _row(field, made, given.front, np.int64(given.columns[first + k]))
+        for g in range(count):
+            sum_valid_gathered(row, given.along, given.values, groups[g], valid[k], weight[k])
+    _fill(groups, count, valid, weight, rows, number, factors, given.column_bend, least, tail, out)
+
+
+@helper
+def _again_from_sums(field, made, given, j, least, groups, count, room, tail, held, out):
+    """The same from sums along each source row, which are kept: the next rows of targets use them too."""
+    rows, factors, valid, weight = room
+    first, number = given.start[j], given.start[j + 1] - given.start[j]
+    _factors(given, j, factors)
+    for k in range(number):
+        e = np.int64(given.columns[first + k])
+        s = rows[k] = e % held.size
+        if held[s] != e:
+            held[s] = e
+            row = _row(field, made, given.front, e)
+            for i in range(0, given.along.shape[1], TARGETS):
+                sum_valid_gathered(row, given.along, given.values, i, valid[s], weight[s])
+    _fill(groups, count, valid, weight, rows, number, factors, given.column_bend, least, tail, out)
+
+
+@helper
+def _room(given, held):
+    """For the rows of one target: which they are, their weights; for ``held`` rows sums over what is there."""
+    most = np.int64(1)
+    for j in range(given.start.size - 1):
+        most = max(most, given.start[j + 1] - given.start[j])
+    held, width = max(held, most), given.along.shape[1]
+    return np.empty(most, np.int64), np.zeros((3, most)), np.empty((held, width)), np.empty((held, width))
 
 
 @kernel
-def _columns_first(
-    field, start, columns, bend, along, weights, front, made, full, full_along, least, strict, out, column_bend
-):
+def _rows_first(field, means, others, first, full, full_along, least, strict, out):
+    """Sum whole source rows first, then along them: for targets coarser than the source."""
+    made, made_again = _made(field, means.made), _made(field, others.made)
+    summed, more, total = np.empty(field.shape[1]), np.empty(field.shape[1]), np.empty(means.along.shape[1])
+    thinnest, ring, w = full_along.min(), np.int64(2**62), means.bend[0]
+    room, groups = _room(others, 1), np.empty(total.size // TARGETS, np.int64)
+    tail = np.zeros(total.size, field.dtype)
+    for j in range(out.shape[0]):
+        begin, end = means.start[first + j], means.start[first + j + 1]
+        _sum_rows(field, made, means.front, ring, means.columns, w, begin, end, more, summed)
+        _along(summed, means.along, means.values, total)
+        _copy(total, out[j])
+        if not (thinnest * full[j] > 0.0 and thinnest * full[j] >= least):
+            _too_little(full[j], full_along, least, out[j])
+        count = 0 if strict else _missing_groups(out[j], groups)
+        if count > 0:
+            _again_from_rows(field, made_again, others, first + j, least, groups, count, room, tail, out[j])
+
+
+@kernel
+def _ring(given, first, rows):
+    """How many source rows those of targets use at most."""
+    most = np.int64(1)
+    for j in range(first, first + rows):
+        if given.start[j] < given.start[j + 1]:
+            low, high = given.columns[given.start[j]], given.columns[given.start[j + 1] - 1]
+            most = max(most, np.int64(high) - np.int64(low) + 1)
+    return most
+
+
+@kernel
+def _columns_first(field, means, others, first, full, full_along, least, strict, out):
     """Sum along each source row first, and keep the rows in use: for targets finer than the source."""
-    nx, mx = field.shape[1], out.shape[1]
-    extra = np.empty((made.shape[0], nx), field.dtype)
-    _make(field, made, extra)
-    span = np.int64(1)
-    for j in range(start.size - 1):
-        if start[j] < start[j + 1]:
-            span = max(span, np.int64(columns[start[j + 1] - 1]) - np.int64(columns[start[j]]) + 1)
-    held, clean = np.full(span, -1), np.zeros(span, np.bool_)
-    # Of each row in use: sums over what is there, missing where anything is (plain), the former and its weights.
-    plain_of, valid_of, weight_of = np.empty((span, mx)), np.empty((span, mx)), np.empty((span, mx))
-    filled, there = np.empty(nx), np.empty(nx)
-    plain, total, weight = np.empty(mx), np.empty(mx), np.empty(mx)
-    scale, thinnest = 1.0 / full_along, full_along.min()
-    for j in range(start.size - 1):
-        if full[j] <= 0.0:
-            out[j, :] = np.nan
-            continue
-        begin, end = start[j], start[j + 1]
-        whole = True
+    made, made_again = _made(field, means.made), _made(field, others.made)
+    start, columns, w, width = means.start, means.columns, means.bend[0], means.along.shape[1]
+    ring, again = _ring(means, first, out.shape[0]), 1 if strict else _ring(others, first, out.shape[0])
+    held, rows, more = np.full(ring, -1), np.empty((ring, width)), np.empty(width)
+    held_again = np.full(again, -1)
+    thinnest, nothing = full_along.min(), np.empty((0, 0))
+    room, groups = _room(others, again), np.empty(width // TARGETS, np.int64)
+    tail = np.zeros(width, field.dtype)
+    for j in range(out.shape[0]):
+        begin, end = start[first + j], start[first + j + 1]
         for k in range(begin, end):
             e = np.int64(columns[k])
-            s = e % span
-            if held[s] != e:
-                row = _row(field, extra, front, e)
-                held[s], clean[s] = e, strict or not _split(row, filled, there)
-                if clean[s]:
-                    _along(row, along, weights, plain_of[s])
-                else:
-                    _along(filled, along, weights, valid_of[s])
-                    _along(there, along, weights, weight_of[s])
-                    _plain(valid_of[s], weight_of[s], full_along, plain_of[s])
-            whole = whole and clean[s]
-        one_over = 1.0 / full[j]
-        if end - begin <= 2:
-            first, last = np.int64(columns[begin]) % span, np.int64(columns[end - 1]) % span
-            w = _weights_of_two(bend, begin, end)
-            if whole:
-                _two_rows(plain_of[first], plain_of[last], w, column_bend, one_over, scale, out[j])
-            else:
-                _two_rows_with_gaps(
-                    plain_of[first], valid_of[first] if not clean[first] else plain_of[first],
-                    weight_of[first] if not clean[first] else full_along,
-                    plain_of[last], valid_of[last] if not clean[last] else plain_of[last],
-                    weight_of[last] if not clean[last] else full_along,
-                    w, column_bend, one_over, scale, least, out[j],
-                )  # fmt: skip
+            if held[e % ring] != e:
+                held[e % ring] = e
+                _along(_row(field, made, means.front, e), means.along, means.values, rows[e % ring])
+        if means.bend.shape[0] > 1 and end > begin:
+            p, q = rows[np.int64(columns[begin]) % ring], rows[np.int64(columns[end - 1]) % ring]
+            _two_bent(out[j], _weights_of_two(means.bend, begin, end), means.column_bend, p, q)
         else:
-            plain[:] = 0.0
-            for k in range(begin, end):
-                _add_either(plain, bend, k, column_bend, plain_of[np.int64(columns[k]) % span])
-            if _scaled(plain, one_over, scale, out[j]) and not whole:
-                total[:] = 0.0
-                weight[:] = 0.0
-                for k in range(begin, end):
-                    s = np.int64(columns[k]) % span
-                    _add_either(total, bend, k, column_bend, plain_of[s] if clean[s] else valid_of[s])
-                    _add_either(weight, bend, k, column_bend, full_along if clean[s] else weight_of[s])
-                _partial(plain, total, weight, least, out[j])
-        if not (thinnest > 0.0 and thinnest * full[j] >= least):
+            _sum_rows(rows, nothing, 0, ring, columns, w, begin, end, more, out[j])
+        if not (thinnest * full[j] > 0.0 and thinnest * full[j] >= least):
             _too_little(full[j], full_along, least, out[j])
+        count = 0 if strict else _missing_groups(out[j], groups)
+        if count > 0:
+            _again_from_sums(field, made_again, others, first + j, least, groups, count, room, tail, held_again, out[j])
 
 
-@kernel
+@helper
 def _weights_of_two(bend, begin, end):
     """Weights, and what they bend by, of one or two rows; the second is nothing where there is one."""
     k, m = begin, end - 1
     second = 1.0 if m > k else 0.0
-    if bend.shape[0] == 1:
-        return bend[0, k], 0.0, 0.0, second * bend[0, m], 0.0, 0.0
     return bend[0, k], bend[1, k], bend[2, k], second * bend[0, m], second * bend[1, m], second * bend[2, m]
 
 
-@kernel
-def _add_either(total, bend, k, column_bend, row):
-    if bend.shape[0] > 1:
-        _add_bent(total, bend[0, k], bend[1, k], bend[2, k], column_bend, row)
-    else:
-        _add(total, bend[0, k], row)
-
-
 def _padded(lon: Rows) -> tuple[np.ndarray, np.ndarray]:
-    """Columns and weights as (most entries, targets); weights of zero stand on a column that is in use anyway."""
+    """Columns and weights as (most entries, targets), the latter filled up to whole vectors.
+
+    Weights of zero stand on a column that is in use anyway.
+    """
     counts = np.diff(lon.start)
     most = max(1, int(counts.max(initial=0)))
     at = lon.start[:-1] + np.minimum(np.arange(most)[:, None], np.maximum(counts - 1, 0))
     at = np.minimum(at, max(lon.values.size - 1, 0))
     there = np.arange(most)[:, None] < counts
-    return np.ascontiguousarray(lon.columns[at]), np.ascontiguousarray(np.where(there, lon.values[at], 0.0))
+    fill = (0, 0), (0, -counts.size % TARGETS)
+    return np.pad(lon.columns[at], fill), np.pad(np.where(there, lon.values[at], 0.0), fill)
 
 
 def rows_of(axes: Axes, j: np.ndarray, i: np.ndarray) -> tuple[Rows, tuple[np.ndarray, ...]]:

@@ -20,7 +20,7 @@ import numpy as np
 import scipy.sparse
 
 from oceankit.numerics import separable, sparse
-from oceankit.numerics.separable import Axes
+from oceankit.numerics.separable import Axes, Prepared
 from oceankit.numerics.sparse import Rows
 
 __all__ = ["Matrix", "Operator", "Separable", "expand", "from_scipy", "of_axes", "restored", "without"]
@@ -146,17 +146,17 @@ class Separable:
     def is_empty(self) -> bool:
         return any(not (a.lat.values.size and a.lon.values.size) for a in (self.axes, self.instead) if a is not None)
 
+    @cached_property
+    def _prepared(self) -> tuple[Prepared, Prepared | None]:
+        return separable.prepare(self.axes), None if self.instead is None else separable.prepare(self.instead)
+
     def apply(self, fields: np.ndarray, least: float, strict: bool) -> np.ndarray:
-        if self.instead is None or strict:
-            return separable.apply(self.axes, fields, least, strict)
-        out = separable.apply(self.axes, fields, least, True)
-        missing = np.isnan(out)
-        if missing.any():
-            out[missing] = separable.apply(self.instead, fields, least, False)[missing]
-        return out
+        given, instead = self._prepared
+        return separable.apply(given, fields, least, strict, instead)
 
     def coverage(self, fields: np.ndarray) -> np.ndarray:
-        return separable.coverage(self.axes if self.instead is None else self.instead, fields)
+        given, instead = self._prepared
+        return separable.coverage(given if instead is None else instead, fields)
 
     def as_matrix(self) -> Matrix:
         """The same weights as sparse rows."""

@@ -548,6 +548,8 @@ class Regridder:
             theirs = data.coords[mine.name] if mine.name in data.coords else None  # noqa: SIM401
             if theirs is None or theirs.dims != mine.dims or theirs.dtype.kind not in "fiu":
                 continue
+            if theirs.attrs.get("units") == mine.attrs.get("units") and np.array_equal(theirs.values, mine.values):
+                continue
             values = theirs.values if source.planar else in_degrees(theirs, kind)  # type: ignore[arg-type]
             apart = np.abs(values - mine.values)
             if kind == "longitude" and not source.planar:
