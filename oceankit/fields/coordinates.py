@@ -211,7 +211,7 @@ def in_degrees(coordinate: xr.DataArray, kind: Literal["longitude", "latitude"])
     units = str(coordinate.attrs.get("units", "")).strip()
     values = np.array(coordinate.values, dtype=np.float64)
     fill = coordinate.encoding.get("_FillValue", coordinate.attrs.get("_FillValue"))
-    worst = np.abs(values).max(initial=0.0)
+    worst = max(values.max(initial=0.0), -values.min(initial=0.0))  # NaN where any is
     if not worst < 1e30:
         # Missing, or fill values that were never declared (POP writes NetCDF's default 9.97e36 over land).
         values[~(np.abs(values) < 1e30)] = np.nan

@@ -7,8 +7,10 @@ import numpy as np
 from oceankit.fields.corners import GridError, lattice_to_cells
 from oceankit.fields.meshes import Mesh
 from oceankit.numerics import sphere, threads
+from oceankit.numerics.compiling import kernel
 
 __all__ = [
+    "crossed",
     "face_centres",
     "farthest_corners",
     "first_of_equals",
@@ -25,6 +27,25 @@ def vectors(x: np.ndarray, y: np.ndarray, planar: bool) -> np.ndarray:
     return np.stack([x, y, np.ones_like(x)], axis=-1) if planar else sphere.unit_vectors(x, y)
 
 
+def crossed(x: np.ndarray, y: np.ndarray, planar: bool) -> np.ndarray:
+    """What :func:`vectors` makes of each pair of two axes, (y, x, 3), to the last bit, from as many sines as they have."""
+    out = np.empty((y.size, x.size, 3))
+    around, up = vectors(x, np.zeros_like(x), planar), vectors(np.zeros_like(y), y, planar)
+
+    def work(begin: int, end: int) -> None:
+        rows = out[begin:end]
+        if planar:
+            rows[..., 0], rows[..., 1], rows[..., 2] = x, y[begin:end, None], 1.0
+            return
+        for d in range(2):
+            np.multiply(up[begin:end, None, 0], around[:, d], out=rows[..., d])
+        # Of x as well: where it is missing, so is the point.
+        np.add(up[begin:end, None, 2], around[:, 2], out=rows[..., 2])
+
+    threads.over_blocks(work, y.size, block=64)
+    return out
+
+
 def rectilinear_cells(a: np.ndarray, b: np.ndarray, planar: bool, name: object) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and faces of the cells between bounds (n, 2) of two axes; ``name`` is that of the first, for errors."""
     if not planar and np.abs(a[:, 1] - a[:, 0]).max() >= 180.0:
@@ -36,28 +57,16 @@ def rectilinear_cells(a: np.ndarray, b: np.ndarray, planar: bool, name: object) 
     y_edges, y_at = np.unique(b, return_inverse=True)
     x_at, y_at = x_at.reshape(a.shape), y_at.reshape(b.shape)
     n = x_edges.size
-    nodes, faces = np.empty((y_edges.size, n, 3)), np.empty((b.shape[0], a.shape[0], 4), np.int32)
-    # What unit_vectors makes of each pair, to the last bit, from as many sines as there are edges.
-    around, up = sphere.unit_vectors(x_edges, 0.0), sphere.unit_vectors(0.0, y_edges)
+    faces = np.empty((b.shape[0], a.shape[0], 4), np.int32)
     south, north = np.sort(y_at, axis=1).T.astype(np.int32)[:, :, None] * np.int32(n)
     west, east = np.sort(x_at, axis=1).T.astype(np.int32)
-
-    def place_nodes(begin: int, end: int) -> None:
-        rows = nodes[begin:end]
-        if planar:
-            rows[..., 0], rows[..., 1], rows[..., 2] = x_edges, y_edges[begin:end, None], 1.0
-            return
-        for d in range(2):
-            np.multiply(up[begin:end, None, 0], around[:, d], out=rows[..., d])
-        rows[..., 2] = up[begin:end, None, 2]
 
     def place_faces(begin: int, end: int) -> None:
         for k, (j, i) in enumerate(((south, west), (south, east), (north, east), (north, west))):
             np.add(j[begin:end], i, out=faces[begin:end, :, k])
 
-    threads.over_blocks(place_nodes, nodes.shape[0], block=64)
     threads.over_blocks(place_faces, faces.shape[0], block=64)
-    return nodes.reshape(-1, 3), faces.reshape(-1, 4)
+    return crossed(x_edges, y_edges, planar).reshape(-1, 3), faces.reshape(-1, 4)
 
 
 def oriented(nodes: np.ndarray, faces: np.ndarray, planar: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -67,7 +76,7 @@ def oriented(nodes: np.ndarray, faces: np.ndarray, planar: bool) -> tuple[np.nda
     def work(begin: int, end: int) -> None:
         status[begin:end], convex[begin:end] = sphere.orient(nodes, faces[begin:end], planar)
 
-    threads.over_blocks(work, faces.shape[0], block=65_536)
+    threads.over_blocks(work, faces.shape[0], block=16_384)
     return status, convex
 
 
@@ -87,12 +96,20 @@ def lattice_or_loose(x: np.ndarray, y: np.ndarray, planar: bool) -> tuple[np.nda
     return nodes, np.arange(nodes.shape[0], dtype=np.int32).reshape(-1, x.shape[2])
 
 
-def _shared(v: np.ndarray) -> bool:
-    pairs = (
-        (v[:, :-1, 1], v[:, 1:, 0]), (v[:, :-1, 2], v[:, 1:, 3]),
-        (v[:-1, :, 3], v[1:, :, 0]), (v[:-1, :, 2], v[1:, :, 1]),
-    )  # fmt: skip
-    return all(np.array_equal(a, b) for a, b in pairs)
+@kernel
+def _shared(v):
+    """Whether corners (ny, nx, 4) are those of the cells beside, counted around."""
+    ny, nx = v.shape[:2]
+    found = True
+    for j in range(ny):
+        for i in range(nx - 1):
+            found &= v[j, i, 1] == v[j, i + 1, 0] and v[j, i, 2] == v[j, i + 1, 3]
+        if j + 1 < ny:
+            for i in range(nx):
+                found &= v[j, i, 3] == v[j + 1, i, 0] and v[j, i, 2] == v[j + 1, i, 1]
+        if not found:
+            break
+    return found
 
 
 def first_of_equals(points: np.ndarray) -> np.ndarray:

@@ -346,10 +346,9 @@ class Grid:
 
     def centres(self) -> np.ndarray:
         """Centres as kernels want them: unit vectors (n, 3), or (x, y, 1) on a plane; NaN where there is none."""
-        flat = self._flat_centres()
-        if self.planar:
-            return np.column_stack([flat, np.ones(flat.shape[0])])
-        return sphere.unit_vectors(flat[:, 0], flat[:, 1])
+        if self.kind == "rectilinear":
+            return geometry.crossed(self.lon.values, self.lat.values, self.planar).reshape(-1, 3)
+        return geometry.vectors(self.lon.values.ravel(), self.lat.values.ravel(), self.planar)
 
     def used(self) -> np.ndarray:
         """bool (n,): cells that have a place and are not masked."""

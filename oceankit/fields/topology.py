@@ -90,7 +90,7 @@ def _along_columns(points: _Lattice) -> Topology:
     kept = points.part((slice(None), columns)) if columns.size < nx else points
     with np.errstate(invalid="ignore"):
         # Some rows tell what is usual as well as all of them.
-        some = kept[:: max(1, ny // 64)]
+        some = kept[:: max(1, ny // 16)]
         spacing = _median(np.linalg.norm(some[:, 1:] - some[:, :-1], axis=-1))
         seam = _median(np.linalg.norm(kept[:, -1] - kept[:, 0], axis=-1))
     wraps = bool(0.0 < seam <= 2.0 * spacing and columns.size * spacing > 1.0)

@@ -61,21 +61,41 @@ def _snapped(share):
 
 
 @kernel
-def _weights_in(nodes, face, p, planar, u, v, weights):
-    """Weights of the corners of ``face`` at ``p``; returns how far outside p lies (0 within), or inf where undefined.
+def _beyond_an_edge(u, v):
+    """Whether the origin is clearly outside a quadrilateral that is clearly convex: what needs no iteration."""
+    area = (u[2] - u[0]) * (v[3] - v[1]) - (u[3] - u[1]) * (v[2] - v[0])
+    side = 1.0 if area > 0.0 else -1.0
+    least = -1e-6 * abs(area)
+    outside, convex = False, True
+    for k in range(4):
+        a, b, c = k, (k + 1) & 3, (k + 2) & 3
+        du, dv = u[b] - u[a], v[b] - v[a]
+        outside = outside or side * (u[a] * dv - v[a] * du) < least
+        convex = convex and side * (du * (v[c] - v[b]) - dv * (u[c] - u[b])) > -least
+    return outside and convex
 
-    The corners are projected on the plane across p; a ray through p and the origin meets the bilinear patch of four
-    corners where that projection is zero. Three corners give barycentric weights.
-    """
-    n = 0
-    while n < face.size and face[n] >= 0:
+
+@kernel
+def _project(nodes, faces, f, p, frame, planar, u, v):
+    """Corners of face ``f`` on the plane across p; returns how many, 0 where one is too far around the sphere."""
+    n, far = 0, False
+    while n < faces.shape[1] and faces[f, n] >= 0:
+        j = faces[f, n]
+        dx, dy, dz = nodes[j, 0] - p[0], nodes[j, 1] - p[1], nodes[j, 2] - p[2]
+        far = far or (not planar and dx * dx + dy * dy + dz * dz > 2.0)
+        if n < 4:
+            u[n], v[n] = dx * frame[0] + dy * frame[1] + dz * frame[2], dx * frame[3] + dy * frame[4] + dz * frame[5]
         n += 1
-    e1x, e1y, e1z, e2x, e2y, e2z = tangents(p, planar)
-    for k in range(n):
-        dx, dy, dz = nodes[face[k], 0] - p[0], nodes[face[k], 1] - p[1], nodes[face[k], 2] - p[2]
-        if not planar and dx * dx + dy * dy + dz * dz > 2.0:
-            return math.inf
-        u[k], v[k] = dx * e1x + dy * e1y + dz * e1z, dx * e2x + dy * e2y + dz * e2z
+    return 0 if far else n
+
+
+@kernel
+def _weights_in(u, v, n, weights):
+    """Weights of the corners at the origin of their plane; returns how far outside it lies (0 within), inf if undefined.
+
+    A ray through the point and the centre of the sphere meets the bilinear patch of four corners where their projection
+    is zero. Three corners give barycentric weights.
+    """
     if n == 3:
         total = (u[1] - u[0]) * (v[2] - v[0]) - (u[2] - u[0]) * (v[1] - v[0])
         if total == 0.0:
@@ -86,12 +106,8 @@ def _weights_in(nodes, face, p, planar, u, v, weights):
         outside = max(0.0, -min(weights[0], min(weights[1], weights[2])))
         weights[0], weights[1], weights[2] = _snapped(weights[0]), _snapped(weights[1]), _snapped(weights[2])
         return outside
-    if n != 4:
+    if n != 4 or _beyond_an_edge(u, v):
         return math.inf
-    # Cheap refusal: the origin must not be beyond all corners on any side.
-    if min(u[0], u[1], u[2], u[3]) > 0.0 or max(u[0], u[1], u[2], u[3]) < 0.0:
-        if min(abs(u[0]), abs(u[1]), abs(u[2]), abs(u[3])) > 1e-9 * abs(u[0] - u[2]):
-            return math.inf
     s, t, converged = _inverse_bilinear(u, v)
     if not converged:
         return math.inf
@@ -105,24 +121,22 @@ def _weights_in(nodes, face, p, planar, u, v, weights):
 def _bilinear(points, nodes, faces, planar, origin, first, start, items, wraps, out_nodes, out_weights):
     u, v, weights = np.empty(4), np.empty(4), np.empty(4)
     for i in range(points.shape[0]):
-        out_nodes[i, :] = -1
-        out_weights[i, :] = 0.0
         p = points[i]
-        if p[0] != p[0]:
-            continue
-        bucket = bucket_of(p[0], p[1], p[2], planar, origin, first, wraps)
+        bucket = bucket_of(p[0], p[1], p[2], planar, origin, first, wraps) if p[0] == p[0] else -1
         if bucket < 0:
             continue
+        frame = tangents(p, planar)
         best = _ON_EDGE
         found = False
         for k in range(start[bucket], start[bucket + 1]):
-            outside = _weights_in(nodes, faces[items[k]], p, planar, u, v, weights)
+            n = _project(nodes, faces, items[k], p, frame, planar, u, v)
+            outside = _weights_in(u, v, n, weights)
             # The first of the cells that hold the point (lowest number), or the least bad within rounding.
             if outside < best or (outside == best and not found):
                 best, found = outside, True
                 total = 0.0
                 for j in range(4):
-                    if j < faces.shape[1] and faces[items[k], j] >= 0:
+                    if j < n:
                         w = max(weights[j], 0.0)
                         out_nodes[i, j], out_weights[i, j] = faces[items[k], j], w
                         total += w
@@ -134,15 +148,14 @@ def _bilinear(points, nodes, faces, planar, origin, first, start, items, wraps, 
                 break
 
 
-def bilinear_weights(points: np.ndarray, cells: Cells, *, block: int = 16_384) -> tuple[np.ndarray, np.ndarray]:
+def bilinear_weights(points: np.ndarray, cells: Cells, *, block: int = 4096) -> tuple[np.ndarray, np.ndarray]:
     """Corners and weights, both (n, 4), of the cell that holds each point; -1 and 0 where none does.
 
     Cells of four corners are bilinear patches through their corners in space, met by the ray through the point;
     cells of three corners are barycentric; others hold no point. Weights are in [0, 1] and add up to one.
     """
     buckets = bucket_cells(cells)
-    nodes = np.empty((points.shape[0], 4), np.int64)
-    weights = np.empty((points.shape[0], 4))
+    nodes, weights = np.full((points.shape[0], 4), -1, np.int64), np.zeros((points.shape[0], 4))
 
     def work(begin: int, end: int) -> None:
         _bilinear(
@@ -198,7 +211,7 @@ def _cells_of(points, nodes, faces, planar, origin, first, start, items, wraps, 
                 break
 
 
-def cells_of(points: np.ndarray, cells: Cells, *, block: int = 16_384) -> np.ndarray:
+def cells_of(points: np.ndarray, cells: Cells, *, block: int = 4096) -> np.ndarray:
     """The cell that holds each point, int64 (n,); -1 where none does, or the point is NaN.
 
     Cells may have any shape. Where cells overlap the first of them has the point; a point on an edge or a corner that

@@ -143,7 +143,7 @@ def _centroids(nodes, faces, planar, out):
             out[i, 0], out[i, 1], out[i, 2] = frame[2, 0], frame[2, 1], frame[2, 2]
 
 
-def areas(cells: Cells, *, block: int = 65_536) -> np.ndarray:
+def areas(cells: Cells, *, block: int = 8192) -> np.ndarray:
     """Area of each cell (n,): steradians, or squared units on a plane; 0 where there is no cell."""
     out = np.empty(cells.faces.shape[0])
 
@@ -154,7 +154,7 @@ def areas(cells: Cells, *, block: int = 65_536) -> np.ndarray:
     return out
 
 
-def centroids(cells: Cells, *, block: int = 65_536) -> np.ndarray:
+def centroids(cells: Cells, *, block: int = 8192) -> np.ndarray:
     """Centre of mass of each cell (n, 3), put on the sphere; (x, y, 1) on a plane. NaN where there is no cell."""
     out = np.empty((cells.faces.shape[0], 3))
 

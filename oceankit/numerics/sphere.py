@@ -9,6 +9,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
+from oceankit.numerics import threads
 from oceankit.numerics.compiling import kernel
 
 __all__ = [
@@ -47,13 +48,18 @@ def unit_vectors(lon: ArrayLike, lat: ArrayLike) -> np.ndarray:
     [0.0, 1.0, 0.0]
     """
     lon, lat = np.broadcast_arrays(np.asarray(lon, np.float64), np.asarray(lat, np.float64))
-    shape = lon.shape
-    return _unit_vectors(np.ascontiguousarray(lon).ravel(), np.ascontiguousarray(lat).ravel()).reshape(*shape, 3)
+    shape, lon, lat = lon.shape, lon.ravel(), lat.ravel()
+    out = np.empty((lon.size, 3))
+
+    def work(begin: int, end: int) -> None:
+        _unit_vectors(lon[begin:end], lat[begin:end], out[begin:end])
+
+    threads.over_blocks(work, lon.size, block=16_384)
+    return out.reshape(*shape, 3)
 
 
 @kernel
-def _unit_vectors(lon, lat):
-    out = np.empty((lon.size, 3))
+def _unit_vectors(lon, lat, out):
     for i in range(lon.size):
         # Exact where users expect exactness: a pole is one point, whatever its longitude.
         c = math.cos(math.radians(lat[i])) if abs(lat[i]) < 90.0 else 0.0
@@ -62,7 +68,6 @@ def _unit_vectors(lon, lat):
         out[i, 0] = c * math.cos(math.radians(a))
         out[i, 1] = c * math.sin(math.radians(a))
         out[i, 2] = math.sin(math.radians(lat[i]))
-    return out
 
 
 def lonlat(vectors: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

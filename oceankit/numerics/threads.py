@@ -3,8 +3,9 @@
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import cache
 from typing import TypeVar
 
 __all__ = ["count", "limit", "over_blocks"]
@@ -56,14 +57,32 @@ def limit(number: int) -> Iterator[None]:
         _limit = before
 
 
+@cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    """Threads that stay: starting some for each call takes longer than much of the work."""
+    return ThreadPoolExecutor(workers, thread_name_prefix="oceankit")
+
+
+if hasattr(os, "register_at_fork"):
+    # A forked child has the pools, but none of their threads.
+    os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
 def over_blocks(work: Callable[[int, int], T], total: int, *, block: int) -> list[T]:
     """Call ``work(start, stop)`` on consecutive blocks of ``range(total)``; results in block order.
 
-    Blocks do not depend on the number of threads, so neither do the results.
+    Blocks do not depend on the number of threads, so neither do the results. When it raises, no block is at work any more.
     """
     spans = [(start, min(start + block, total)) for start in range(0, total, block)]
-    workers = min(count(), len(spans))
-    if workers <= 1:
+    workers = count()
+    if min(workers, len(spans)) <= 1:
         return [work(*span) for span in spans]
-    with ThreadPoolExecutor(workers, thread_name_prefix="oceankit") as pool:
-        return list(pool.map(lambda span: work(*span), spans))
+    pool = _pool(workers)
+    futures = [pool.submit(work, *span) for span in spans]
+    try:
+        return [future.result() for future in futures]
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        wait(futures)
+        raise

@@ -70,8 +70,9 @@ def _cells_of_centres(source: Grid, periodic: bool, pole: str | None) -> tuple[C
             "bilinear needs neighbours to interpolate between, and a bare list of points has none; use method='idw' or "
             f"'nearest'{OF_A_MESH}"
         )
-    there = np.isfinite(nodes).all(axis=1)
-    faces = np.where((there[faces] | (faces < 0)).all(axis=1, keepdims=True), faces, -1)
+    there = np.isfinite(nodes[:, 0] + nodes[:, 1] + nodes[:, 2])
+    if not there.all():
+        faces = np.where((there[faces] | (faces < 0)).all(axis=1, keepdims=True), faces, -1)
     return Cells(nodes, np.ascontiguousarray(faces, np.int32), np.ones(faces.shape[0], bool), source.planar), rings
 
 
@@ -79,13 +80,16 @@ def _lattice_cells(
     source: Grid, periodic: bool, pole: str | None
 ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
     top = source.topology
-    number = top.canonical(np.arange(source.size).reshape(source.shape))
+    number = top.canonical(np.arange(source.size, dtype=np.int32).reshape(source.shape))
     ny, nx = number.shape
     nodes = source.centres()
     wraps = periodic and nx > 2
     beside = np.concatenate([number[:, 1:], number[:, :1]], axis=1) if wraps else number[:, 1:]
     here = number if wraps else number[:, :-1]
-    faces = [np.stack([here[:-1], beside[:-1], beside[1:], here[1:]], axis=-1).reshape(-1, 4)]
+    between = np.empty((ny - 1, here.shape[1], 4), np.int32)
+    for k, corner in enumerate((here[:-1], beside[:-1], beside[1:], here[1:])):
+        between[..., k] = corner
+    faces = [between.reshape(-1, 4)]
     rings: list[np.ndarray] = []
     if wraps and top.fold is not None:
         last, over = number[-1], number[-1][top.fold]
@@ -100,7 +104,7 @@ def _lattice_cells(
             faces.append(np.stack(row_and_apex, axis=-1))
             rings.append(number[row])
             nodes = np.concatenate([nodes, apex[None]])
-    return nodes, np.concatenate(faces), tuple(rings)
+    return nodes, np.concatenate(faces) if len(faces) > 1 else faces[0], tuple(rings)
 
 
 def _circles_pole(ring: np.ndarray, inner: np.ndarray) -> bool:

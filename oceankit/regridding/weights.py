@@ -12,7 +12,6 @@ from oceankit.numerics.overlap import overlaps
 from oceankit.numerics.parallels import Boxes, box_overlaps
 from oceankit.numerics.separable import make
 from oceankit.numerics.sparse import Rows
-from oceankit.numerics.sphere import polygon_areas
 from oceankit.regridding.operators import Matrix, Operator, Separable, from_scipy
 from oceankit.regridding.scattered import nearest_inside, nothing
 
@@ -90,7 +89,7 @@ def _between_parallels(source: Grid, target: Grid) -> Operator:
     boxes = Boxes(*(box_grid.corners[name].values for name in ("lon_bnds", "lat_bnds")))
     box, cell, area = box_overlaps(boxes, polygons)
     row, column = (box, cell) if straight[1] else (cell, box)
-    of_targets = boxes.areas.ravel() if straight[1] else polygon_areas(polygons.nodes, polygons.faces, False)
+    of_targets = boxes.areas.ravel() if straight[1] else areas(polygons)
     rows = from_scipy(scipy.sparse.csr_array((area, (row, column)), shape=(target.size, source.size)))
     sparse.divide(rows, of_targets)
     return Matrix(rows, source.size)
