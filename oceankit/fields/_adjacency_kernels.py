@@ -4,7 +4,7 @@ import numpy as np
 
 from oceankit.numerics.compiling import kernel
 
-__all__ = ["around_faces", "around_nodes", "faces_of_nodes", "of_lattice"]
+__all__ = ["around_faces", "around_nodes", "faces_of_nodes", "of_lattice", "shared_corners"]
 
 
 @kernel
@@ -170,3 +170,19 @@ def around_nodes(
         else:
             for k in range(n):
                 columns[start[node] + k] = some[k]
+
+
+@kernel
+def shared_corners(v):
+    """Whether corners (ny, nx, 4) are those of the cells beside, counted around."""
+    ny, nx = v.shape[:2]
+    found = True
+    for j in range(ny):
+        for i in range(nx - 1):
+            found &= v[j, i, 1] == v[j, i + 1, 0] and v[j, i, 2] == v[j, i + 1, 3]
+        if j + 1 < ny:
+            for i in range(nx):
+                found &= v[j, i, 3] == v[j + 1, i, 0] and v[j, i, 2] == v[j + 1, i, 1]
+        if not found:
+            break
+    return found

@@ -4,10 +4,10 @@ import itertools
 
 import numpy as np
 
+from oceankit.fields._adjacency_kernels import shared_corners
 from oceankit.fields.corners import GridError, lattice_to_cells
 from oceankit.fields.meshes import Mesh
 from oceankit.numerics import sphere, threads
-from oceankit.numerics.compiling import kernel
 
 __all__ = [
     "crossed",
@@ -83,7 +83,7 @@ def oriented(nodes: np.ndarray, faces: np.ndarray, planar: bool) -> tuple[np.nda
 def lattice_or_loose(x: np.ndarray, y: np.ndarray, planar: bool) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and faces of corners (ny, nx, n): shared where neighbours agree to the last digit, else each cell its own."""
     ny, nx = x.shape[:2]
-    if x.shape[2] == 4 and all(_shared(v) for v in (x, y)):
+    if x.shape[2] == 4 and all(shared_corners(v) for v in (x, y)):
         lattice = []
         for v in (x, y):
             rows = np.concatenate([v[:, :, 0], v[:, -1:, 1]], axis=1)
@@ -94,22 +94,6 @@ def lattice_or_loose(x: np.ndarray, y: np.ndarray, planar: bool) -> tuple[np.nda
         return nodes, np.ascontiguousarray(lattice_to_cells(number).reshape(-1, 4))
     nodes = vectors(x, y, planar).reshape(-1, 3)
     return nodes, np.arange(nodes.shape[0], dtype=np.int32).reshape(-1, x.shape[2])
-
-
-@kernel
-def _shared(v):
-    """Whether corners (ny, nx, 4) are those of the cells beside, counted around."""
-    ny, nx = v.shape[:2]
-    found = True
-    for j in range(ny):
-        for i in range(nx - 1):
-            found &= v[j, i, 1] == v[j, i + 1, 0] and v[j, i, 2] == v[j, i + 1, 3]
-        if j + 1 < ny:
-            for i in range(nx):
-                found &= v[j, i, 3] == v[j + 1, i, 0] and v[j, i, 2] == v[j + 1, i, 1]
-        if not found:
-            break
-    return found
 
 
 def first_of_equals(points: np.ndarray) -> np.ndarray:

@@ -193,8 +193,9 @@ def _cut(low, high, bounds):
             hi = np.int64(0)
             for i in range(begin, last):
                 hi = max(hi, high[i])
-                if i >= half and max(0, hi - after[i + 1 - begin]) <= fewest:
-                    fewest, end = max(0, hi - after[i + 1 - begin]), i + 1
+                shared = max(hi - after[i + 1 - begin], np.int64(0))
+                if i >= half and shared <= fewest:
+                    fewest, end = shared, i + 1
         count += 1
         bounds[count] = begin = end
     return count

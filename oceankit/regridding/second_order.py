@@ -17,10 +17,9 @@ from oceankit.fields.adjacency import adjacency
 from oceankit.fields.grid import Grid
 from oceankit.numerics import sparse, threads
 from oceankit.numerics.cells import Cells
-from oceankit.numerics.moments import centroids
+from oceankit.numerics.moments import areas, centroids
 from oceankit.numerics.overlap import overlaps
 from oceankit.numerics.sparse import Rows
-from oceankit.numerics.sphere import polygon_areas, tangent_frames
 from oceankit.regridding import _second_order_kernels as kernels
 from oceankit.regridding.operators import from_scipy
 from oceankit.regridding.weights import cells_in_use
@@ -28,13 +27,14 @@ from oceankit.regridding.weights import cells_in_use
 __all__ = ["LIMITERS", "SecondOrder", "conservative2"]
 
 LIMITERS = (None, "barth_jespersen")
+_BLOCK = 32_768
 
 
 def conservative2(source: Grid, target: Grid, limiter: str | None) -> SecondOrder:
     """Second-order conservative weights between cells with great-circle edges."""
     theirs, ours = cells_in_use(source, target)
     rows, moments = overlaps(ours, theirs, moments=True)
-    area = polygon_areas(ours.nodes, ours.faces, ours.planar)
+    area = areas(ours)
     sparse.divide(rows, area)
     for component in range(2):
         sparse.divide(rows._replace(values=moments[:, component]), area)
@@ -47,35 +47,28 @@ def conservative2(source: Grid, target: Grid, limiter: str | None) -> SecondOrde
 def _stencil(source: Grid, cells: Cells, middle: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Neighbours of each cell that take part, and the way to each in the cell's tangent plane (radians)."""
     start, columns = adjacency(source)
-    own = np.repeat(np.arange(source.size), np.diff(start))
-    used = cells.faces[:, 0] >= 0
-    keep = used[own] & used[columns]
-    start = np.concatenate([[0], np.cumsum(np.bincount(own[keep], minlength=source.size))]).astype(np.int64)
-    own, columns = own[keep], np.ascontiguousarray(columns[keep], np.int32)
-    # A value stands at the centre that the grid gives, which in the wedges around a pole is not the centroid. Where centres
-    # all but meet, as those of a row at the pole do, only the centroids can tell the cells apart.
-    places = source.centres()
-    steps, instead = places[columns] - places[own], middle[columns] - middle[own]
-    met = (steps**2).sum(axis=1) < 0.01 * (instead**2).sum(axis=1)
-    steps[met] = instead[met]
-    apart = (steps**2).sum(axis=1) > 0.0
-    start = np.concatenate([[0], np.cumsum(np.bincount(own[apart], minlength=source.size))]).astype(np.int64)
-    return start, columns[apart], _across(steps[apart], middle, own[apart], cells.planar)
+    used, places = cells.faces[:, 0] >= 0, source.centres()
+    counts = np.zeros(source.size + 1, np.int64)
+    found = np.empty(0, np.int32), np.empty((0, 2))
 
+    def work(begin: int, end: int) -> None:
+        kernels.near(start, columns, used, places, middle, cells.planar, begin, end, counts, *found)
 
-def _across(steps: np.ndarray, middle: np.ndarray, own: np.ndarray, planar: bool) -> np.ndarray:
-    """float64 (n, 2): steps in the tangent plane at the middle of cells ``own``."""
-    if planar:
-        return np.ascontiguousarray(steps[:, :2])
-    return np.stack([np.einsum("nk,nk->n", steps, e[own]) for e in tangent_frames(middle)], axis=1)
+    threads.over_blocks(work, source.size, block=_BLOCK)
+    np.cumsum(counts, out=counts)
+    found = np.empty(counts[-1], np.int32), np.empty((counts[-1], 2))
+    threads.over_blocks(work, source.size, block=_BLOCK)
+    return counts, *found
 
 
 def _corners(cells: Cells, middle: np.ndarray) -> np.ndarray:
     """float64 (cells, corners, 2): the way to each corner, for the limiter; zero where there is none."""
-    there = cells.faces >= 0
-    own = np.nonzero(there)[0]
-    out = np.zeros((*cells.faces.shape, 2))
-    out[there] = _across(cells.nodes[cells.faces[there]] - middle[own], middle, own, cells.planar)
+    out = np.empty((*cells.faces.shape, 2))
+
+    def work(begin: int, end: int) -> None:
+        kernels.corners(cells.nodes, cells.faces, middle, cells.planar, begin, end, out)
+
+    threads.over_blocks(work, len(out), block=_BLOCK)
     return out
 
 
@@ -117,14 +110,11 @@ class SecondOrder:
     @cached_property
     def _pull(self) -> np.ndarray:
         """float64 (n, 2): what the difference to each neighbour adds to the gradient where all are there."""
-        n = self.shape[1]
-        own = np.repeat(np.arange(n), np.diff(self.start))
-        w = 1.0 / (self.ways**2).sum(axis=1)
-        gram = np.stack(
-            [np.bincount(own, w * self.ways[:, a] * self.ways[:, b], minlength=n) for a, b in ((0, 0), (0, 1), (1, 1))],
-            axis=1,
+        out = np.empty_like(self.ways)
+        threads.over_blocks(
+            lambda begin, end: kernels.pulls(self.start, self.ways, begin, end, out), self.shape[1], block=_BLOCK
         )
-        return np.ascontiguousarray(w[:, None] * np.einsum("nij,nj->ni", _inverses(gram)[own], self.ways))
+        return out
 
     def gradients(self, fields: np.ndarray) -> np.ndarray:
         """float64 (n, sources, 2): least squares over the neighbours that are not missing, zero where nothing is."""
@@ -133,7 +123,7 @@ class SecondOrder:
         def work(begin: int, end: int) -> None:
             kernels.gradients(fields, begin, end, self.start, self.neighbours, self.ways, self._pull, self.reach, out)
 
-        threads.over_blocks(work, fields.shape[1], block=32_768)
+        threads.over_blocks(work, fields.shape[1], block=_BLOCK)
         return out
 
     def apply(self, fields: np.ndarray, least: float, strict: bool) -> np.ndarray:
@@ -191,16 +181,3 @@ class SecondOrder:
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> SecondOrder:
         rest = (arrays[name] for name in ("moments", "start", "neighbours", "ways", "reach"))
         return cls(sparse.unnamed("rows", arrays), *rest)
-
-
-def _inverses(gram: np.ndarray) -> np.ndarray:
-    """Pseudo-inverses (n, 2, 2) of symmetric matrices (xx, xy, yy), as the kernel has them."""
-    a, b, c = gram.T
-    det, trace = a * c - b * b, a + c
-    full = det > kernels.THIN * trace * trace
-    out = np.zeros((a.size, 2, 2))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        line = np.where(trace > 0, 1.0 / trace, 0.0)
-        out[:, 0, 0], out[:, 1, 1] = np.where(full, c / det, line), np.where(full, a / det, line)
-        out[:, 0, 1] = out[:, 1, 0] = np.where(full, -b / det, 0.0)
-    return out
