@@ -123,7 +123,7 @@ def _measure(work, p, n, c, frame, planar, moments, seen):
     area = east = north = 0.0
     if n > 0:
         area = area_of(work, p, n, c, planar)
-        if moments:
+        if moments is not None:
             east, north, _ = first_moment(work, p, n, c, frame, planar, seen)
     return area, east, north
 

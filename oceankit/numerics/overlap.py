@@ -77,8 +77,9 @@ def _overlaps(
 ):  # fmt: skip
     """Overlaps of the windows begin..end with all subjects, as long as there is room in ``columns``.
 
-    ``straight`` where windows are targets and not sources. Each entry is a subject, the area of its overlap and, for
-    ``moments``, its first moment. Returns (number of entries, next window, room that it needs).
+    ``straight`` where windows are targets and not sources. Each entry is a subject, the area of its overlap and, unless
+    ``moments`` is None, its first moment: what is for moments only is not compiled before it is asked for. Returns
+    (number of entries, next window, room that it needs).
     """
     most = max(max(w_faces.shape[1], s_faces.shape[1]), 3)
     work, seen = np.empty((5, room_for(most), 3)), np.empty((room_for(most), 3))
@@ -108,8 +109,9 @@ def _overlaps(
         _shift(w_corners, m, c, work, window)
         planes_of(work, window, m, c, planes)
         w_area = polygon_area(w_corners, m, planar)
-        if moments and not straight:
-            frame_of(w_nodes, w_faces, t, planar, s_corners, work, scratch, seen, centre, frame)
+        if moments is not None:
+            if not straight:
+                frame_of(w_nodes, w_faces, t, planar, s_corners, work, scratch, seen, centre, frame)
         n_kept = 0
         for k in range(n_near):
             every, some = 0, ALL << 32
@@ -125,15 +127,16 @@ def _overlaps(
         before = used
         for k in range(n_kept):
             s, crossed = near[k] >> 32, near[k] & ALL
-            if crossed and moments and straight:
-                frame_of(s_nodes, s_faces, s, planar, s_corners, work, scratch, seen, centre, frame)
+            if moments is not None:
+                if crossed and straight:
+                    frame_of(s_nodes, s_faces, s, planar, s_corners, work, scratch, seen, centre, frame)
             n = gather(s_nodes, s_faces, s, s_corners)
             if n < 3:
                 continue
             # The subject's own area, where it is all inside or is the target.
             area = polygon_area(s_corners, n, planar) if not (crossed and straight) else 0.0
             least, x, y = _SLIVER * (w_area if straight else area), 0.0, 0.0
-            if crossed or moments:
+            if crossed or moments is not None:
                 _shift(s_corners, n, c, work, subject)
             if not w_convex[t]:
                 area, x, y = common(work, n, s_convex[s], m, c, planes, frame, planar, moments, seen)
@@ -143,11 +146,12 @@ def _overlaps(
                     n, p = clip(work, subject, n, planes, m, crossed)
                     area = area_of(work, p, n, c, planar) if n > 0 else 0.0
                 # A whole source cell has no moment about its own centre.
-                if moments and n > 0 and (crossed or not straight):
-                    x, y, _ = first_moment(work, p, n, c, frame, planar, seen)
+                if moments is not None:
+                    if n > 0 and (crossed or not straight):
+                        x, y, _ = first_moment(work, p, n, c, frame, planar, seen)
             if area > least:
                 columns[used], values[used, 0] = s, area
-                if moments:
+                if moments is not None:
                     values[used, 1], values[used, 2] = x, y
                 used += 1
         counts[t - begin] = used - before
@@ -218,7 +222,7 @@ def _chunks(windows: Cells, subjects: Cells, straight: bool, moments: bool, bloc
         while begin < end:
             counts = np.empty(end - begin, np.int64)
             used, after, needed = _overlaps(
-                *windows[:3], *subjects[:3], windows.planar, straight, moments,
+                *windows[:3], *subjects[:3], windows.planar, straight, moments or None,
                 *buckets, stamp, begin, end, counts, columns, values,
             )  # fmt: skip
             chunks.append(_Chunk(counts[: after - begin].copy(), columns[:used].copy(), values[:used].copy()))
