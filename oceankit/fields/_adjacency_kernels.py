@@ -173,7 +173,7 @@ def around_nodes(
 
 
 @kernel
-def shared_corners(v):
+def shared_corners(v: np.ndarray) -> bool:
     """Whether corners (ny, nx, 4) are those of the cells beside, counted around."""
     ny, nx = v.shape[:2]
     found = True

@@ -84,7 +84,33 @@ class Matrix:
             means.append(np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0))
         return np.concatenate([fields, np.stack(means, axis=1).astype(fields.dtype)], axis=1)
 
+    @cached_property
+    def _apart(self) -> tuple[Matrix, np.ndarray, np.ndarray, Matrix] | None:
+        """Without the few targets that use virtual points, these, the cells they need and the matrix from those.
+
+        Virtual points are put behind the cells of each field: too much to copy for the sake of a few targets.
+        """
+        uses = np.zeros(self.shape[0], bool)
+        for rows in (self.rows, self.instead):
+            if rows is not None and self.rings:
+                uses[rows.numbers()[rows.columns >= self.n_source]] = True
+        if not self.rings or uses.sum() > 0.25 * uses.size:
+            return None
+        targets = np.flatnonzero(uses)
+        rest = [
+            None if r is None else sparse.select(r, ~uses[r.numbers()])._replace(n_columns=self.n_source)
+            for r in (self.rows, self.instead)
+        ]
+        assert rest[0] is not None
+        return Matrix(rest[0], self.n_source, (), rest[1]), targets, *self.part(targets)
+
     def apply(self, fields: np.ndarray, least: float, strict: bool) -> np.ndarray:
+        if self._apart is not None:
+            most, targets, cells, few = self._apart
+            out = most.apply(fields, least, strict)
+            if targets.size:
+                out[:, targets] = few.apply(np.ascontiguousarray(fields[:, cells]), least, strict)
+            return out
         fields = self._with_rings(fields)
         first, second = self._plans
         if self.instead is None or second is None or strict:
