@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from oceankit.assimilation._oi_solver import Setting, System, analyse, local, solve_all
+from oceankit.assimilation._scales import in_days
+from oceankit.assimilation._status import FLAGGED, OUTSIDE, STATUS, USED
 from oceankit.fields import blocks
 from oceankit.fields.checks import aligned
 from oceankit.fields.grid import Grid
@@ -21,13 +22,6 @@ from oceankit.observations.operators import Interp, elapsed, place_of
 from oceankit.observations.table import ObservationError, validate
 
 __all__ = ["OptimalInterpolation"]
-
-USED, OUTSIDE, FLAGGED = 0, 1, 2
-_STATUS: dict[str, Any] = {
-    "flag_values": np.array([0, 1, 2], np.int8),
-    "flag_meanings": "used outside_the_background rejected_by_quality_flag",
-    "long_name": "what became of the observation",
-}
 
 
 class OptimalInterpolation:
@@ -93,7 +87,7 @@ class OptimalInterpolation:
         self.background_error_std = background_error_std
         self.length_scale = float(length_scale)
         self.depth_scale = None if depth_scale is None else float(depth_scale)
-        self.time_scale = None if time_scale is None else _in_days(time_scale)
+        self.time_scale = None if time_scale is None else in_days(time_scale, "time_scale")
         self.covariance = covariance
         self.n_nearest = None if n_nearest is None else int(n_nearest)
 
@@ -345,7 +339,7 @@ def _statistics(
     out = obs.rename(places).assign(
         innovation=("obs", innovation, {"long_name": "observation minus background", **units}),
         residual=("obs", residual, {"long_name": "observation minus analysis", **units}),
-        status=("obs", status.astype(np.int8), _STATUS),
+        status=("obs", status.astype(np.int8), STATUS),
     )
     expected = std[used] ** 2 + obs["error_std"].values[used] ** 2
     numbers: dict[str, Any] = {
@@ -360,22 +354,3 @@ def _statistics(
     if np.isfinite(system.chi2):
         numbers["reduced_chi2"] = system.chi2
     return out.assign(numbers)
-
-
-def _in_days(scale: Any) -> float:
-    if isinstance(scale, int | float | np.integer | np.floating):
-        days = float(scale)
-    else:
-        try:
-            days = (
-                float(np.timedelta64(scale) / np.timedelta64(1, "D")) if not isinstance(scale, str) else _parsed(scale)
-            )
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"time_scale={scale!r} is no duration ({error}); give a timedelta, '5D' or days") from None
-    if not (np.isfinite(days) and days > 0):
-        raise ValueError(f"time_scale={scale!r}; a correlation time is above zero")
-    return days
-
-
-def _parsed(text: str) -> float:
-    return float(pd.Timedelta(text) / pd.Timedelta("1D"))
