@@ -303,11 +303,11 @@ class _State:
         self._parts: list[
             tuple[list[tuple[Hashable, xr.DataArray, tuple[str, ...]]], np.ndarray, np.ndarray, core.Places]
         ] = []
-        for name in names:
-            if all(place_of(field, name) is None for field in fields.values()):  # type: ignore[arg-type]
+        for extra in names:
+            if all(place_of(field, extra) is None for field in fields.values()):  # type: ignore[arg-type]
                 raise ValueError(
-                    f"the localization has {name}=, but no field has a {name}; assign it, for example "
-                    f"background.assign_coords({name}=...), or leave {name}= out"
+                    f"the localization has {extra}=, but no field has a {extra}; assign it, for example "
+                    f"background.assign_coords({extra}=...), or leave {extra}= out"
                 )
         groups: dict[tuple[Any, ...], list[tuple[Hashable, xr.DataArray]]] = {}
         axes: dict[tuple[Any, ...], list[xr.DataArray]] = {}
