@@ -11,6 +11,7 @@ import numpy as np
 
 from oceankit.numerics.compiling import kernel
 from oceankit.numerics.covariance import gaspari_cohn
+from oceankit.numerics.eigen import symmetric
 from oceankit.numerics.within import find
 
 __all__ = [
@@ -65,45 +66,40 @@ def transform(method, s, d, perturbed, omega, out):
             out[i, j] = 1.0 if i == j else 0.0
     if p == 0:
         return signal
-    if p < n:
-        values, u = np.linalg.eigh(s @ s.T)
-        u = np.ascontiguousarray(u)
-        # Columns of S^T U have length sqrt(value): what is left of them is what the anomalies do along them.
-        basis = np.ascontiguousarray(s.T @ u)
-    else:
-        reduced = s if omega.shape[1] == 0 else s @ omega
-        values, v = np.linalg.eigh(reduced.T @ reduced)
-        u = np.ascontiguousarray(v)
-        basis = u if omega.shape[1] == 0 else omega @ u
     small = p < n
-    weight = np.zeros(n)
-    for k in range(values.size):
+    reduced = s if small or omega.shape[1] == 0 else s @ omega
+    gram = reduced @ reduced.T if small else reduced.T @ reduced
+    m = gram.shape[0]
+    values, rows = np.empty(m), np.empty((m, m))
+    if not symmetric(gram, values, rows, np.empty((m + 4, m))):
+        raise ValueError("an ensemble's covariance has no eigenvalues: observations or members are not finite")
+    # Rows of ensemble space. Those of S^T U have length sqrt(value): the anomalies' share is divided by it.
+    basis = rows @ s if small else (rows if omega.shape[1] == 0 else rows @ omega.T)
+    scaled = np.empty(basis.shape)
+    for k in range(m):
         value = max(values[k], 0.0)
         root, gain = _root(method, f, value)
         signal += value * gain
         if small:
-            # Anomalies: S^T U g(value) / value U^T S; both limits at zero are finite.
+            # Both limits at zero are finite.
             root = root / value if value > 0.0 else (-0.5 / f if method < 2 else 0.0)
-        for i in range(n):
-            b = basis[i, k] * root
-            if b != 0.0:
-                for j in range(n):
-                    out[i, j] += b * basis[j, k]
+        for j in range(n):
+            scaled[k, j] = basis[k, j] * root
+    if method < 2:
+        out += basis.T @ scaled
     if method == 2:
         # Each member's own innovation: S^T (S S^T + f)^-1 P.
-        right = (u.T @ perturbed) if small else (basis.T @ (s.T @ perturbed))
-        for k in range(values.size):
+        right = rows @ perturbed if small else basis @ (s.T @ perturbed)
+        for k in range(m):
             gain = 1.0 / (f + max(values[k], 0.0))
-            for i in range(n):
-                b = basis[i, k] * gain
-                for j in range(n):
-                    out[i, j] += b * right[k, j]
+            for j in range(n):
+                right[k, j] *= gain
+        out += basis.T @ right
         return signal
-    along = (u.T @ d) if small else (basis.T @ (s.T @ d))
-    for k in range(values.size):
-        gain = along[k] / (f + max(values[k], 0.0))
-        for i in range(n):
-            weight[i] += gain * basis[i, k]
+    along = rows @ d if small else basis @ (s.T @ d)
+    for k in range(m):
+        along[k] /= f + max(values[k], 0.0)
+    weight = basis.T @ along
     for i in range(n):
         for j in range(n):
             out[i, j] += weight[i]
@@ -168,13 +164,14 @@ def _written(state, c, fill, x, members, prior, factor, relax, spread):
         average /= n
         for i in range(n):
             members[i] = (state[i, f, c] - average) * prior
+        for j in range(n):
+            new[j] = 0.0
+        for i in range(n):
+            for j in range(n):
+                new[j] += members[i] * x[i, j]
         centre = 0.0
         for j in range(n):
-            total = 0.0
-            for i in range(n):
-                total += members[i] * x[i, j]
-            new[j] = total
-            centre += total
+            centre += new[j]
         centre /= n
         before = after = 0.0
         for j in range(n):
