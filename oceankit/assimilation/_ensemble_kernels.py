@@ -200,6 +200,8 @@ def local(
     found, squared, weights = np.empty(64, np.int64), np.empty(64), np.empty(64)
     x, members, means = np.empty((n, n)), np.empty(n), np.empty(n)
     for c in range(at.shape[0]):
+        if fill[:, c].all():
+            continue
         kept = _reach(at[c], extra[c], cells, obs_extra, scales, sphere, radius, function, found, squared, weights)
         while kept > found.size:
             found, squared, weights = np.empty(2 * kept, np.int64), np.empty(2 * kept), np.empty(2 * kept)
@@ -305,6 +307,8 @@ def in_sequence(
     number = np.arange(steps.shape[0])
     weight = np.ones(steps.shape[0])
     for c in range(at.shape[0]):
+        if fill[:, c].all():
+            continue
         if not everywhere:
             kept = _reach(at[c], extra[c], cells, obs_extra, scales, sphere, radius, function, found, squared, weights)
             while kept > found.size:

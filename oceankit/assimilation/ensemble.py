@@ -100,7 +100,8 @@ class EnsembleMethod:
         ----------
         background
             A DataArray with a dimension ``member``, or a Dataset of such: variables that have the grid's dimensions and
-            ``member`` are analysed together, so that an observation of one corrects all of them. Not changed.
+            ``member`` are analysed together, so that an observation of one corrects all of them. Not changed. Where it has
+            several times, all are corrected by what is seen at any of them, within the localization's ``time``.
         observations
             A table along ``obs`` (:func:`oceankit.observations.table`), with ``variable`` where the background has several
             fields. Flags 3, 4 and 9 are not used.
@@ -271,6 +272,16 @@ def _modelled(fields: Mapping[Hashable, xr.DataArray], grid: Grid, obs: xr.Datas
         numbers, mine = mine["_number"].values, mine.drop_vars("_number")
         same_units(fields[name], mine)
         there = Interp()(fields[name], mine, grid=grid) if hx is None else hx(fields[name], mine)
+        if not isinstance(there, xr.DataArray) or set(there.dims) != {"obs", "member"}:
+            what = (
+                f"the dimensions {there.dims}"
+                if isinstance(there, xr.DataArray)
+                else f"the type {type(there).__name__}"
+            )
+            raise ValueError(
+                f"what the members of {name!r} would have measured has {what}; a DataArray with 'member' and 'obs' is needed: "
+                "give hx=, or a depth or time to the field and the observations where one of them is left over"
+            )
         out[numbers] = there.transpose("obs", "member").values
     return out
 

@@ -314,6 +314,7 @@ def test_fields_of_all_kinds_are_corrected_together(ocean, name):
         assert (analysis[n].isnull() == background[n].isnull()).all()
         assert abs(analysis[n] - background[n]).max() > 0.01
     assert said.n_local.dims == ("lat", "lon")
+    assert (said.n_local.values[:2, :3] == 0).all() or name in ("ETKF", "ESTKF", "DEnKF", "EnKF")
     assert int(said.n_used) + int(said.n_outside) == 40
 
 
@@ -391,6 +392,8 @@ def test_bad_input_is_refused(ocean, small):
         (lambda: ETKF().assimilate(ensemble.astype(int), six), "dtype"),
         (lambda: ETKF().assimilate(ensemble, six.assign(lon=six.lon - 100)), "none of the 6 observations"),
         (lambda: ETKF().assimilate(ensemble, six, hx=np.zeros((3, 6))), "30 members and 6 observations"),
+        (lambda: ETKF().assimilate(ensemble.expand_dims(level=3), six), "'level', 'member', 'obs'|has the dimensions"),
+        (lambda: ETKF().assimilate(ensemble, six, hx=lambda f, o: np.zeros((30, 6))), "type ndarray"),
         (lambda: LETKF(), "is local"),
         (lambda: LETKF(localization=300.0), "which taper"),
         (lambda: ETKF(inflation=1.1), "which is meant"),
