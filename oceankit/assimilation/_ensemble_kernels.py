@@ -11,7 +11,7 @@ import numpy as np
 
 from oceankit.numerics.compiling import kernel
 from oceankit.numerics.covariance import gaspari_cohn
-from oceankit.numerics.eigen import symmetric
+from oceankit.numerics.eigen import symmetric, width_of
 from oceankit.numerics.within import find
 
 __all__ = [
@@ -70,9 +70,12 @@ def transform(method, s, d, perturbed, omega, out):
     reduced = s if small or omega.shape[1] == 0 else s @ omega
     gram = reduced @ reduced.T if small else reduced.T @ reduced
     m = gram.shape[0]
-    values, rows = np.empty(m), np.empty((m, m))
-    if not symmetric(gram, values, rows, np.empty((m + 4, m))):
+    width = width_of(m)
+    values, padded, vectors = np.empty(m), np.zeros((m, width)), np.empty((m, width))
+    padded[:, :m] = gram
+    if not symmetric(padded, values, vectors, np.empty((m + 3, width))):
         raise ValueError("an ensemble's covariance has no eigenvalues: observations or members are not finite")
+    rows = np.ascontiguousarray(vectors[:, :m])
     # Rows of ensemble space. Those of S^T U have length sqrt(value): the anomalies' share is divided by it.
     basis = rows @ s if small else (rows if omega.shape[1] == 0 else rows @ omega.T)
     scaled = np.empty(basis.shape)

@@ -1,57 +1,28 @@
 """Eigenvalues and vectors of small symmetric matrices, several times faster than a call to LAPACK for each.
 
 Householder's reduction to three diagonals, then QL steps with implicit shifts (Wilkinson and Reinsch 1971; Parlett 1998,
-chapters 7 and 8). Every inner loop runs along rows, so that the compiler makes vectors of them.
+chapters 7 and 8). Every inner loop runs along rows, in whole vectors.
 """
 
 import math
 
 from oceankit.numerics.compiling import kernel
+from oceankit.numerics.lanes import TARGETS, row_add, row_add_two, rows_turn
 
-__all__ = ["symmetric"]
+__all__ = ["symmetric", "width_of"]
 
 _EPS = 2.0**-52
 
 
-# Rows by number, not as views: Numba counts references of each view that is made.
-
-
-@kernel
-def _gather(w, factor, a, i, begin):
-    """Add a multiple of row i."""
-    for j in range(begin, w.size):
-        w[j] += factor * a[i, j]
-
-
-@kernel
-def _spread(a, i, factor, w, begin):
-    """Add a multiple of ``w`` to row i."""
-    for j in range(begin, w.size):
-        a[i, j] += factor * w[j]
-
-
-@kernel
-def _update(a, i, factor, w, second, v, k, begin):
-    for j in range(begin, w.size):
-        a[i, j] -= factor * w[j] + second * v[k, j]
-
-
-@kernel
-def _rotate(rows, i, c, s):
-    """Turn rows i and i + 1."""
-    for j in range(rows.shape[1]):
-        f, g = rows[i, j], rows[i + 1, j]
-        rows[i + 1, j] = s * f + c * g
-        rows[i, j] = c * f - s * g
-
-
 @kernel
 def _tridiagonal(a, d, e, v, scale, w):
-    """Three diagonals of ``a``, which is spent; reflections in the rows of ``v`` and ``scale``."""
+    """Three diagonals of ``a``, which is spent; reflections in the rows of ``v`` and ``scale``. Row w of v is scratch."""
     n = d.size
     for k in range(n - 2):
-        for j in range(n):
-            v[k, j] = 0.0
+        # Whole vectors: what lies in front of the columns that are left is neither right nor used any more.
+        first = (k + 1) // TARGETS * TARGETS
+        for j in range(v.shape[1]):
+            v[k, j] = v[w, j] = 0.0
         square = 0.0
         for j in range(k + 1, n):
             v[k, j] = a[k, j]
@@ -64,16 +35,14 @@ def _tridiagonal(a, d, e, v, scale, w):
         e[k] = -size if a[k, k + 1] > 0.0 else size
         v[k, k + 1] -= e[k]
         scale[k] = 2.0 / (beyond + v[k, k + 1] * v[k, k + 1])
-        for j in range(n):
-            w[j] = 0.0
         for i in range(k + 1, n):
-            _gather(w, scale[k] * v[k, i], a, i, k + 1)
+            row_add(v, w, scale[k] * v[k, i], a, i, first)
         along = 0.0
         for j in range(k + 1, n):
-            along += w[j] * v[k, j]
-        _gather(w, -0.5 * scale[k] * along, v, k, k + 1)
+            along += v[w, j] * v[k, j]
+        row_add(v, w, -0.5 * scale[k] * along, v, k, first)
         for i in range(k + 1, n):
-            _update(a, i, v[k, i], w, w[i], v, k, k + 1)
+            row_add_two(a, i, -v[k, i], v, w, -v[w, i], v, k, first)
     if n > 1:
         d[n - 2], e[n - 2] = a[n - 2, n - 2], a[n - 2, n - 1]
     d[n - 1], e[n - 1] = a[n - 1, n - 1], 0.0
@@ -84,17 +53,19 @@ def _accumulated(v, scale, a, w, rows):
     """The product of the reflections in ``a``, and its columns as ``rows``."""
     n = rows.shape[0]
     for i in range(n):
-        for j in range(n):
+        for j in range(a.shape[1]):
             a[i, j] = 1.0 if i == j else 0.0
+            rows[i, j] = 0.0
     for k in range(n - 3, -1, -1):
         if scale[k] == 0.0:
             continue
-        for j in range(n):
-            w[j] = 0.0
+        first = (k + 1) // TARGETS * TARGETS
+        for j in range(v.shape[1]):
+            v[w, j] = 0.0
         for i in range(k + 1, n):
-            _gather(w, v[k, i], a, i, k + 1)
+            row_add(v, w, v[k, i], a, i, first)
         for i in range(k + 1, n):
-            _spread(a, i, -scale[k] * v[k, i], w, k + 1)
+            row_add(a, i, -scale[k] * v[k, i], v, w, first)
     for i in range(n):
         for j in range(n):
             rows[j, i] = a[i, j]
@@ -133,7 +104,7 @@ def _iterated(d, e, rows):
                 p = s * r
                 d[i + 1] = g + p
                 g = c * r - b
-                _rotate(rows, i, c, s)
+                rows_turn(rows, i, i + 1, c, s)
             if not split:
                 d[low] -= p
                 e[low] = g
@@ -142,15 +113,22 @@ def _iterated(d, e, rows):
 
 
 @kernel
+def width_of(n):
+    """Columns of the arrays for n by n numbers: whole vectors."""
+    return (n + TARGETS - 1) // TARGETS * TARGETS
+
+
+@kernel
 def symmetric(a, values, rows, work):
     """Eigenvalues of ``a`` (n, n), in no order, and its eigenvectors as ``rows``; ``a`` is spent.
 
-    ``work`` is float64 (n + 4, n). Returns False where there is no convergence.
+    The arrays have ``width_of(n)`` columns, those of ``a`` behind the n-th zero; ``work`` has n + 3 rows. Returns False where
+    there is no convergence.
     """
     n = values.size
-    e, scale, w = work[n], work[n + 1], work[n + 2]
+    e, scale = work[n + 1], work[n + 2]
     for j in range(n):
         scale[j] = 0.0
-    _tridiagonal(a, values, e, work, scale, w)
-    _accumulated(work, scale, a, w, rows)
+    _tridiagonal(a, values, e, work, scale, n)
+    _accumulated(work, scale, a, n, rows)
     return _iterated(values, e, rows)

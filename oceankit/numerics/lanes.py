@@ -3,6 +3,7 @@
 - Sixteen float32 (eight float64) fields side by side: one cache line a cell, one vector instruction a weight. A ``pack``
   is an array (cells, lanes) with the same cell of several fields in each row; the lanes fill 64 bytes.
 - Eight targets of one field side by side, their cells gathered from a row. Weights are (most entries, targets).
+- Rows of small matrices, which are a few vectors long.
 """
 
 from typing import Any
@@ -18,6 +19,9 @@ __all__ = [
     "fill_missing",
     "lanes_of",
     "mean_lanes",
+    "row_add",
+    "row_add_two",
+    "rows_turn",
     "sum_gathered",
     "sum_valid_gathered",
     "transpose_tile",
@@ -332,5 +336,91 @@ def any_missing(typingctx, row, i):  # noqa: ARG001
         x = _vector_at(builder, array, args[1], ir.VectorType(element, TARGETS), 4)
         bits = builder.bitcast(builder.fcmp_unordered("uno", x, x), ir.IntType(TARGETS))
         return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
+
+    return signature, generate
+
+
+# ---- rows of small matrices ---------------------------------------------------------------------------------------------
+
+
+def _along_rows(
+    context: Any, builder: ir.IRBuilder, kinds: Any, args: Any, which: Any, begin: Any, body_of: Any
+) -> None:
+    """A loop in steps of eight from ``begin`` to the width of the first array, over rows of 2-D float64 arrays.
+
+    ``which`` are pairs of places in ``args``: an array and the number of its row. ``body_of`` makes of a vector of each
+    those that replace some of them: pairs of (which, vector).
+    """
+    wide = ir.VectorType(_F64, TARGETS)
+    arrays = [context.make_array(kinds[a])(context, builder, args[a]) for a, _ in which]
+    width = builder.extract_value(arrays[0].shape, 1)
+    rows = [
+        builder.gep(array.data, [builder.mul(args[r], builder.extract_value(array.shape, 1))])
+        for array, (_, r) in zip(arrays, which, strict=True)
+    ]
+    before = builder.block
+    head, body, after = (builder.append_basic_block(n) for n in ("head", "body", "after"))
+    builder.branch(head)
+    builder.position_at_end(head)
+    j = builder.phi(_I64)
+    j.add_incoming(begin, before)
+    builder.cbranch(builder.icmp_signed("<", j, width), body, after)
+    builder.position_at_end(body)
+    places = [builder.bitcast(builder.gep(row, [j]), wide.as_pointer()) for row in rows]
+    for k, value in body_of([_load(builder, place, 8) for place in places]):
+        builder.store(value, places[k]).align = 8
+    j.add_incoming(builder.add(j, ir.Constant(_I64, TARGETS)), body)
+    builder.branch(head)
+    builder.position_at_end(after)
+
+
+@intrinsic
+def row_add(typingctx, target, i, factor, source, k, begin):  # noqa: ARG001
+    """``target[i, begin:] += factor * source[k, begin:]``; both are C-contiguous and a multiple of eight wide."""
+    signature = types.void(target, types.int64, types.float64, source, types.int64, types.int64)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        factor = _spread(builder, args[2], ir.VectorType(_F64, TARGETS))
+        _along_rows(
+            context, builder, signature.args, args, ((0, 1), (3, 4)), args[5],
+            lambda v: [(0, builder.fadd(v[0], builder.fmul(factor, v[1])))],
+        )  # fmt: skip
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def row_add_two(typingctx, target, i, factor, source, k, second, other, m, begin):  # noqa: ARG001
+    """``target[i, begin:] += factor * source[k, begin:] + second * other[m, begin:]``."""
+    number = types.int64
+    signature = types.void(target, number, types.float64, source, number, types.float64, other, number, number)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        f, g = (_spread(builder, args[k], ir.VectorType(_F64, TARGETS)) for k in (2, 5))
+        _along_rows(
+            context, builder, signature.args, args, ((0, 1), (3, 4), (6, 7)), args[8],
+            lambda v: [(0, builder.fadd(v[0], builder.fadd(builder.fmul(f, v[1]), builder.fmul(g, v[2]))))],
+        )  # fmt: skip
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def rows_turn(typingctx, rows, i, k, c, s):  # noqa: ARG001
+    """Rows i and k become ``c * i - s * k`` and ``s * i + c * k``."""
+    signature = types.void(rows, types.int64, types.int64, types.float64, types.float64)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        c, s = (_spread(builder, args[k], ir.VectorType(_F64, TARGETS)) for k in (3, 4))
+        _along_rows(
+            context, builder, signature.args, args, ((0, 1), (0, 2)), ir.Constant(_I64, 0),
+            lambda v: [
+                (0, builder.fsub(builder.fmul(c, v[0]), builder.fmul(s, v[1]))),
+                (1, builder.fadd(builder.fmul(s, v[0]), builder.fmul(c, v[1]))),
+            ],
+        )  # fmt: skip
+        return context.get_dummy_value()
 
     return signature, generate

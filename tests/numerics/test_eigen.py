@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from oceankit.numerics.eigen import symmetric
+from oceankit.numerics.eigen import symmetric, width_of
 
 
 def made(kind, n, rng):
@@ -30,8 +30,11 @@ def test_values_and_vectors(kind, n):
     rng = np.random.default_rng(n)
     a = made(kind, n, rng)
     a = 0.5 * (a + a.T)
-    values, rows, spent = np.empty(n), np.empty((n, n)), a.copy()
-    assert symmetric(spent, values, rows, np.empty((n + 4, n)))
+    width = width_of(n)
+    values, rows, spent = np.empty(n), np.full((n, width), np.nan), np.zeros((n, width))
+    spent[:, :n] = a
+    assert symmetric(spent, values, rows, np.full((n + 3, width), np.nan))
+    rows = rows[:, :n]
     size = max(np.abs(a).max(), 1e-300) * n
     np.testing.assert_allclose(np.sort(values), np.linalg.eigvalsh(a), rtol=0, atol=1e-14 * size)
     np.testing.assert_allclose(rows @ rows.T, np.eye(n), rtol=0, atol=1e-13)
