@@ -129,13 +129,14 @@ def turned(out, rotation, weights):
 
 @kernel
 def _reach(at, extra, cells, obs_extra, scales, sphere, radius, function, found, squared, weights):
-    """Observations that reach a place, in the order of their cells, and their tapers; returns how many there are.
+    """Observations that reach a place, in the order of their cells, and their tapers.
 
-    More than ``found`` has room for are not written: then it is to be called again.
+    Returns how many there are and the three arrays, which are larger ones where they had no room for all.
     """
     n = find(at, cells, found, squared)
     if n > found.size:
-        return n
+        found, squared, weights = np.empty(2 * n, np.int64), np.empty(2 * n), np.empty(2 * n)
+        n = find(at, cells, found, squared)
     kept = 0
     for k in range(n):
         distance = math.sqrt(squared[k])
@@ -150,7 +151,22 @@ def _reach(at, extra, cells, obs_extra, scales, sphere, radius, function, found,
         if weight > 0.0:
             found[kept], weights[kept] = found[k], weight
             kept += 1
-    return kept
+    return kept, found, squared, weights
+
+
+@kernel
+def _stored(state, f, c, mean, new, old, factor, relax, spread):
+    """Members of one value from its mean and anomalies, which are inflated: ``new`` ones, and ``old`` of the background."""
+    before = after = 0.0
+    for j in range(new.size):
+        before += old[j] * old[j]
+        after += new[j] * new[j]
+    scale = factor
+    if spread > 0.0 and after > 0.0:
+        after, before = math.sqrt(after), math.sqrt(before)
+        scale *= 1.0 + spread * (before - after) / after
+    for j in range(new.size):
+        state[j, f, c] = mean + scale * (new[j] * (1.0 - relax) + old[j] * relax)
 
 
 @kernel
@@ -176,17 +192,9 @@ def _written(state, c, fill, x, members, prior, factor, relax, spread):
         for j in range(n):
             centre += new[j]
         centre /= n
-        before = after = 0.0
         for j in range(n):
-            before += members[j] * members[j]
-            after += (new[j] - centre) * (new[j] - centre)
-        scale = factor
-        if spread > 0.0 and after > 0.0:
-            after, before = math.sqrt(after), math.sqrt(before)
-            scale *= 1.0 + spread * (before - after) / after
-        for j in range(n):
-            anomaly = (new[j] - centre) * (1.0 - relax) + members[j] * relax
-            state[j, f, c] = average + centre + scale * anomaly
+            new[j] -= centre
+        _stored(state, f, c, average + centre, new, members, factor, relax, spread)
 
 
 @kernel
@@ -205,10 +213,9 @@ def local(
     for c in range(at.shape[0]):
         if fill[:, c].all():
             continue
-        kept = _reach(at[c], extra[c], cells, obs_extra, scales, sphere, radius, function, found, squared, weights)
-        while kept > found.size:
-            found, squared, weights = np.empty(2 * kept, np.int64), np.empty(2 * kept), np.empty(2 * kept)
-            kept = _reach(at[c], extra[c], cells, obs_extra, scales, sphere, radius, function, found, squared, weights)
+        kept, found, squared, weights = _reach(
+            at[c], extra[c], cells, obs_extra, scales, sphere, radius, function, found, squared, weights
+        )
         here, innovation = np.empty((kept, n)), np.empty(kept)
         own = np.empty((kept if perturbed.shape[0] > 0 else 0, n))
         for k in range(kept):
@@ -285,12 +292,9 @@ def sequence(
             for k in range(i + 1, p):
                 _regressed(hx[k], steps[i], slopes[i], 1.0)
             continue
-        kept = _reach(at[i], extra[i], cells, cells_extra, scales, sphere, radius, function, found, squared, weights)
-        while kept > found.size:
-            found, squared, weights = np.empty(2 * kept, np.int64), np.empty(2 * kept), np.empty(2 * kept)
-            kept = _reach(
-                at[i], extra[i], cells, cells_extra, scales, sphere, radius, function, found, squared, weights
-            )
+        kept, found, squared, weights = _reach(
+            at[i], extra[i], cells, cells_extra, scales, sphere, radius, function, found, squared, weights
+        )
         for k in range(kept):
             other = cells.order[found[k]]
             if other > i:
@@ -313,12 +317,9 @@ def in_sequence(
         if fill[:, c].all():
             continue
         if not everywhere:
-            kept = _reach(at[c], extra[c], cells, obs_extra, scales, sphere, radius, function, found, squared, weights)
-            while kept > found.size:
-                found, squared, weights = np.empty(2 * kept, np.int64), np.empty(2 * kept), np.empty(2 * kept)
-                kept = _reach(
-                    at[c], extra[c], cells, obs_extra, scales, sphere, radius, function, found, squared, weights
-                )
+            kept, found, squared, weights = _reach(
+                at[c], extra[c], cells, obs_extra, scales, sphere, radius, function, found, squared, weights
+            )
             ids = np.empty(kept, np.int64)
             for k in range(kept):
                 ids[k] = cells.order[found[k]]
@@ -342,11 +343,8 @@ def in_sequence(
             for j in range(n):
                 centre += members[j]
             centre /= n
-            before = after = 0.0
             for j in range(n):
                 members[j] -= centre
-                before += old[j] * old[j]
-                after += members[j] * members[j]
             if rotation.shape[0] > 0:
                 for j in range(n):
                     total = 0.0
@@ -354,8 +352,4 @@ def in_sequence(
                         total += members[i] * rotation[i, j]
                     turned[j] = total
                 members[:] = turned
-            scale = factor
-            if spread > 0.0 and after > 0.0:
-                scale *= 1.0 + spread * (math.sqrt(before) - math.sqrt(after)) / math.sqrt(after)
-            for j in range(n):
-                state[j, f, c] = average + centre + scale * (members[j] * (1.0 - relax) + old[j] * relax)
+            _stored(state, f, c, average + centre, members, old, factor, relax, spread)

@@ -12,7 +12,7 @@ from oceankit.assimilation import _ensemble_core as core
 from oceankit.assimilation import _ensemble_kernels as kernels
 from oceankit.assimilation import inflation as inflations
 from oceankit.assimilation import localization as localizations
-from oceankit.assimilation._status import FLAGGED, OUTSIDE, STATUS, USED
+from oceankit.assimilation._status import FLAGGED, OUTSIDE, STATUS, USED, status_of
 from oceankit.fields.grid import Grid
 from oceankit.numerics.sphere import EARTH_RADIUS, unit_vectors
 from oceankit.observations.matching import by_variable, same_units
@@ -129,15 +129,8 @@ class EnsembleMethod:
         obs = validate(observations)
         grid = Grid.from_dataset(background)
         modelled = _modelled(fields, grid, obs, hx)
-        status = np.where(np.isfinite(modelled).all(axis=1), USED, OUTSIDE)
-        if "flag" in obs.variables:
-            status = np.where(np.isin(obs["flag"].values, (3, 4, 9)), FLAGGED, status)
+        status = status_of(np.isfinite(modelled).all(axis=1), obs, grid)
         used = status == USED
-        if not used.any():
-            raise ObservationError(
-                f"none of the {used.size} observations can be used: {int((status == OUTSIDE).sum())} lie outside the "
-                f"background {grid!r} (or its valid cells, depths and times), {int((status == FLAGGED).sum())} are flagged"
-            )
         names = () if self.localization is None else tuple(
             n for n in ("depth", "time") if getattr(self.localization, n) is not None
         )  # fmt: skip

@@ -10,7 +10,7 @@ import xarray as xr
 
 from oceankit.assimilation._oi_solver import Setting, System, analyse, local, solve_all
 from oceankit.assimilation._scales import in_days
-from oceankit.assimilation._status import FLAGGED, OUTSIDE, STATUS, USED
+from oceankit.assimilation._status import FLAGGED, OUTSIDE, STATUS, USED, status_of
 from oceankit.fields import blocks
 from oceankit.fields.checks import aligned
 from oceankit.fields.grid import Grid
@@ -155,15 +155,8 @@ class OptimalInterpolation:
         setting = self._setting(background, grid, obs)
         modelled = _modelled(background, grid, obs, hx)
         std_field, std_obs = self._background_std(background, grid, obs)
-        status = np.where(np.isfinite(modelled) & np.isfinite(std_obs), USED, OUTSIDE)
-        if "flag" in obs.variables:
-            status = np.where(np.isin(obs["flag"].values, (3, 4, 9)), FLAGGED, status)
+        status = status_of(np.isfinite(modelled) & np.isfinite(std_obs), obs, grid)
         used = status == USED
-        if not used.any():
-            raise ObservationError(
-                f"none of the {used.size} observations can be used: {int((status == OUTSIDE).sum())} lie outside the "
-                f"background {grid!r} (or its valid cells, depths and times), {int((status == FLAGGED).sum())} are flagged"
-            )
         innovation = obs["value"].values - modelled
         mine = obs.isel(obs=np.flatnonzero(used))
         system = self._system(setting, mine, innovation[used], std_obs[used])
