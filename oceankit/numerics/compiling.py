@@ -6,7 +6,7 @@ from typing import Any
 
 import numba
 
-__all__ = ["helper", "kernel"]
+__all__ = ["dividing", "helper", "kernel"]
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +19,15 @@ def kernel(function: Callable[..., Any]) -> Any:
     cache can be written (a container), code is compiled anew in each process; ``NUMBA_CACHE_DIR`` names another place.
     """
     return _compiled(function)
+
+
+def dividing(function: Callable[..., Any]) -> Any:
+    """The same for kernels that divide: by zero gives inf or NaN as in NumPy, so that their loops become vectors.
+
+    Where Python's error is looked out for, each division is a branch. Products may be fused with sums, and divisions become
+    products with the inverse: both change the last digit at most, and the same way whatever the tile.
+    """
+    return _compiled(function, error_model="numpy", fastmath={"contract", "arcp"})
 
 
 def helper(function: Callable[..., Any]) -> Any:

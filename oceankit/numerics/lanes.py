@@ -21,6 +21,7 @@ __all__ = [
     "mean_lanes",
     "row_add",
     "row_add_two",
+    "row_less_products",
     "rows_turn",
     "sum_gathered",
     "sum_valid_gathered",
@@ -421,6 +422,93 @@ def rows_turn(typingctx, rows, i, k, c, s):  # noqa: ARG001
                 (1, builder.fadd(builder.fmul(s, v[0]), builder.fmul(c, v[1]))),
             ],
         )  # fmt: skip
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _less_products(builder: ir.IRBuilder, data: Any, width: Any, i: Any, c: Any, many: int) -> None:
+    """Some vectors of row i, from column c on, less the products of the rows before it; sums stay in registers."""
+    wide, zero = ir.VectorType(_F64, TARGETS), ir.Constant(_I64, 0)
+    name = f"llvm.fmuladd.v{TARGETS}f64"
+    fused = builder.module.globals.get(name) or ir.Function(
+        builder.module, ir.FunctionType(wide, [wide] * 3), name=name
+    )
+
+    def vectors(row: Any) -> list[Any]:
+        start = builder.gep(data, [builder.add(builder.mul(row, width), c)])
+        return [
+            builder.bitcast(builder.gep(start, [ir.Constant(_I64, TARGETS * k)]), wide.as_pointer())
+            for k in range(many)
+        ]
+
+    def less(totals: list[Any], j: Any, used: Any = None) -> list[Any]:
+        factor = builder.load(builder.gep(data, [builder.add(builder.mul(j, width), i)]))
+        if used is not None:
+            factor = builder.select(used, factor, ir.Constant(_F64, 0.0))
+        factor = _spread(builder, builder.fsub(ir.Constant(_F64, -0.0), factor), wide)
+        rows = vectors(j)
+        return [builder.call(fused, [factor, _load(builder, r, 8), t]) for r, t in zip(rows, totals, strict=True)]
+
+    places = vectors(i)
+    # Two rows at a time have sums of their own; of an odd number the first comes by itself.
+    odd = builder.and_(i, ir.Constant(_I64, 1))
+    starts = less([_load(builder, place, 8) for place in places], zero, builder.icmp_signed("!=", odd, zero))
+    before = builder.block
+    head, body, after = (builder.append_basic_block(n) for n in ("head", "body", "after"))
+    builder.branch(head)
+    builder.position_at_end(head)
+    j, total = builder.phi(_I64), [builder.phi(wide) for _ in range(2 * many)]
+    j.add_incoming(odd, before)
+    for phi, start in zip(total, [*starts, *[ir.Constant(wide, None)] * many], strict=True):
+        phi.add_incoming(start, before)
+    builder.cbranch(builder.icmp_signed("<", j, i), body, after)
+    builder.position_at_end(body)
+    sums = less(total[:many], j) + less(total[many:], builder.add(j, ir.Constant(_I64, 1)))
+    for phi, value in zip(total, sums, strict=True):
+        phi.add_incoming(value, body)
+    j.add_incoming(builder.add(j, ir.Constant(_I64, 2)), body)
+    builder.branch(head)
+    builder.position_at_end(after)
+    for place, one, two in zip(places, total[:many], total[many:], strict=True):
+        builder.store(builder.fadd(one, two), place).align = 8
+
+
+@intrinsic
+def row_less_products(typingctx, m, i, c):  # noqa: ARG001
+    """``m[i, c:] -= sum(m[j, i] * m[j, c:] for j < i)`` of a C-contiguous float64 array a multiple of eight wide.
+
+    ``c`` is a multiple of eight, too.
+    """
+    signature = types.void(m, types.int64, types.int64)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        width = builder.extract_value(array.shape, 1)
+        most = 8
+        before = builder.block
+        head, body, rest, done = (builder.append_basic_block(n) for n in ("wide", "span", "rest", "done"))
+        builder.branch(head)
+        builder.position_at_end(head)
+        c = builder.phi(_I64)
+        c.add_incoming(args[2], before)
+        step = ir.Constant(_I64, most * TARGETS)
+        builder.cbranch(builder.icmp_signed("<=", builder.add(c, step), width), body, rest)
+        builder.position_at_end(body)
+        _less_products(builder, array.data, width, args[1], c, most)
+        c.add_incoming(builder.add(c, step), builder.block)
+        builder.branch(head)
+        # What is left is done at once.
+        builder.position_at_end(rest)
+        left = builder.sdiv(builder.sub(width, c), ir.Constant(_I64, TARGETS))
+        switch = builder.switch(left, done)
+        for many in range(1, most):
+            block = builder.append_basic_block(f"last{many}")
+            switch.add_case(ir.Constant(_I64, many), block)
+            builder.position_at_end(block)
+            _less_products(builder, array.data, width, args[1], c, many)
+            builder.branch(done)
+        builder.position_at_end(done)
         return context.get_dummy_value()
 
     return signature, generate

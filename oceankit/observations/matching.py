@@ -7,7 +7,7 @@ import xarray as xr
 
 from oceankit.observations.table import ObservationError
 
-__all__ = ["by_variable", "same_units"]
+__all__ = ["agree", "by_variable", "same_units"]
 
 
 def same_units(background: xr.DataArray, obs: xr.Dataset) -> None:
@@ -17,6 +17,13 @@ def same_units(background: xr.DataArray, obs: xr.Dataset) -> None:
         raise ObservationError(
             f"the observations are in {theirs!r} and the background {background.name!r} in {ours!r}; convert one of them"
         )
+
+
+def agree(field: xr.DataArray, other: xr.DataArray) -> None:
+    """Refuse two fields in different units, where both say theirs."""
+    ours, theirs = field.attrs.get("units"), other.attrs.get("units")
+    if ours is not None and theirs is not None and _unit(ours) != _unit(theirs):
+        raise ObservationError(f"{field.name!r} is in {ours!r} and {other.name!r} in {theirs!r}; convert one of them")
 
 
 def _unit(name: str) -> str:

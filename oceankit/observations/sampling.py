@@ -7,7 +7,7 @@ import xarray as xr
 
 from oceankit.fields.grid import Grid
 from oceankit.numerics.sphere import lonlat, unit_vectors
-from oceankit.observations.operators import Interp
+from oceankit.observations.interpolation import Interp
 from oceankit.observations.table import ObservationError, table
 
 __all__ = ["random_points", "satellite_tracks", "synthetic"]

@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-__all__ = ["ObservationError", "table", "validate"]
+__all__ = ["ATTRS", "ObservationError", "table", "validate"]
 
 
 class ObservationError(ValueError):
     """Observations cannot be used as they are; the message names the variable, the value and the remedy."""
 
 
-_ATTRS: dict[str, dict[str, str]] = {
+ATTRS: dict[str, dict[str, str]] = {
     "value": {"long_name": "observed value"},
     "error_std": {"long_name": "standard deviation of the observation error"},
     "lon": {"standard_name": "longitude", "long_name": "longitude", "units": "degrees_east"},
@@ -105,8 +105,8 @@ def table(
     for name, column in more.items():
         columns[name] = _column(name, column, n, None)
     ds = xr.Dataset(
-        {k: ("obs", v, dict(_ATTRS.get(k, {}))) for k, v in columns.items()},
-        coords={k: ("obs", v, dict(_ATTRS.get(k, {}))) for k, v in coords.items()},
+        {k: ("obs", v, dict(ATTRS.get(k, {}))) for k, v in columns.items()},
+        coords={k: ("obs", v, dict(ATTRS.get(k, {}))) for k, v in coords.items()},
         attrs={"featureType": "point"},
     )
     if units is not None:
