@@ -45,7 +45,8 @@ def main() -> None:
         lat=np.degrees(np.arcsin(rng.uniform(-1, 1, n))),
     )
     oi = OptimalInterpolation(background_error_std=STD, length_scale=LENGTH, n_nearest=NEAREST)
-    grid = Grid.regular(lon=(0, 60, 0.5), lat=(-60, 60, 0.5))
+    # Points are as dense as on the whole globe at a quarter of a degree, and so are observations.
+    grid = Grid.regular(lon=(0, 60, 0.25), lat=(-60, 60, 0.25))
     field = xr.DataArray(np.zeros(grid.shape), dims=grid.dims, coords=grid.coords())
     near = obs.isel(obs=np.flatnonzero((obs.lon.values < 75) & (np.abs(obs.lat.values) < 70)))
     oi.assimilate(field[:2, :2], near.isel(obs=slice(0, 200)), hx=np.zeros(200))

@@ -7,11 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from oceankit.assimilation import _ensemble_kernels as kernels
+from oceankit.assimilation._ensemble_kernels import Inflating, System
 from oceankit.assimilation.inflation import RTPP, RTPS, Forgetting, Inflation, Multiplicative
 from oceankit.assimilation.localization import Localization, scales
 from oceankit.numerics import threads, within
 
-__all__ = ["Found", "Modelled", "Places", "analyse", "error_subspace", "random_rotation"]
+__all__ = ["Anchors", "Found", "Modelled", "Places", "cut", "error_subspace", "prepared", "random_rotation", "solve"]
 
 _BLOCK = 256
 
@@ -36,6 +37,8 @@ class Modelled(NamedTuple):
     value: np.ndarray
     error_std: np.ndarray
     places: Places
+    observed: np.ndarray | None = None
+    """int64 (observations,): the value of the state (fields, places) that each is of, where it is one"""
 
 
 class Found(NamedTuple):
@@ -45,6 +48,21 @@ class Found(NamedTuple):
     """int64 (places,): observations that reached each"""
     signals: np.ndarray
     """float64 (places,): degrees of freedom for signal"""
+    reductions: np.ndarray
+    """float64 (places,): spread reduction factors"""
+
+
+class Anchors(NamedTuple):
+    """Where transforms are found, and where the rows and columns of a tile lie between them."""
+
+    places: Places
+    """Those of the anchors; ``at`` is (rows, columns, levels, 2 or 3) and ``extra`` (rows, columns, levels, extras)"""
+    rows: np.ndarray
+    """int64 (rows of the tile,): the anchor before each"""
+    row_shares: np.ndarray
+    """float64 (rows of the tile,): how far it is to the next"""
+    columns: np.ndarray
+    column_shares: np.ndarray
 
 
 def random_rotation(rng: np.random.Generator, members: int) -> np.ndarray:
@@ -63,123 +81,138 @@ def error_subspace(members: int) -> np.ndarray:
     return out
 
 
-def analyse(
-    method: int | None,
-    state: np.ndarray,
-    missing: np.ndarray,
-    places: Places,
+def inflating(inflation: Inflation | None) -> Inflating:
+    """An inflation as the kernels take it."""
+    return Inflating(
+        prior=1.0 / np.sqrt(inflation.value) if isinstance(inflation, Forgetting) else 1.0,
+        factor=inflation.value if isinstance(inflation, Multiplicative) else 1.0,
+        relax=inflation.value if isinstance(inflation, RTPP) else 0.0,
+        spread=inflation.value if isinstance(inflation, RTPS) else 0.0,
+    )
+
+
+def prepared(
+    method: int,
     seen: Modelled,
     *,
     localization: Localization | None,
-    inflation: Inflation | None,
+    prior: float,
     perturbations: np.ndarray | None = None,
     rotation: np.ndarray | None = None,
     subspace: bool = False,
-) -> Found:
-    """Turn a background ensemble into the analysis, in place.
+) -> System:
+    """The observations' side of an analysis.
 
     Parameters
     ----------
     method
-        One of the transforms of the kernels; None takes observations one by one.
-    state
-        Floats (members, fields, places).
-    missing
-        bool (fields, places): left alone.
+        One of those of the kernels.
+    prior
+        Multiplies the background's anomalies.
     perturbations
         float64 (observations, members), for EnKF.
     rotation
         float64 (members, members).
     """
-    members, _, number = state.shape
-    prior = 1.0 / np.sqrt(inflation.value) if isinstance(inflation, Forgetting) else 1.0
-    factor = inflation.value if isinstance(inflation, Multiplicative) else 1.0
-    relax = inflation.value if isinstance(inflation, RTPP) else 0.0
-    spread = inflation.value if isinstance(inflation, RTPS) else 0.0
-    turn = np.empty((0, 0)) if rotation is None else rotation
-    inflations = prior, factor, relax, spread
-    counts, signals = np.zeros(number, np.int64), np.zeros(number)
+    p, members = seen.hx.shape
     mean = seen.hx.mean(axis=1, keepdims=True)
     anomalies = (seen.hx - mean) * prior
+    places, sphere = seen.places, seen.places.sphere
+    at, extra = places.at, places.extra
     if localization is None:
-        # Everything is at the same place: one transform for all.
-        at, extra, sphere, radius, function, twice = np.zeros((number, 2)), np.zeros((number, 0)), 0.0, 1.0, 1, False
-        obs_at, obs_extra, limits = np.zeros((seen.value.size, 2)), np.zeros((seen.value.size, 0)), np.empty(0)
-        cells = within.build(obs_at, 1.0)
+        # Everything is at the same place.
+        at, extra, radius, limits, function, twice = np.zeros((p, 2)), np.zeros((p, 0)), 1.0, np.empty(0), 1, False
+        cells = within.build(at, 1.0)
     else:
-        at, extra, obs_at, obs_extra, sphere = (
-            places.at, places.extra, seen.places.at, seen.places.extra, places.sphere,
-        )  # fmt: skip
         radius, function = localization.radius, localization.function
         twice, limits = localization.taper_on == "anomalies", scales(localization, places.names)
         # Straight through the sphere: what is farther than half way round is everywhere.
         straight = 2.0 * sphere * np.sin(min(0.5 * radius / sphere, 0.5 * np.pi)) if sphere > 0 else radius
-        cells = within.build(obs_at, straight)
+        cells = within.build(at, straight)
     order = cells.order
-    if method is None:
-        _in_sequence(
-            state, missing, at, extra, cells, obs_at, obs_extra, limits, sphere, radius, function, localization is None,
-            Modelled(mean + anomalies, seen.value, seen.error_std, seen.places), turn, inflations, counts,
-        )  # fmt: skip
-        return Found(counts, signals)
+    none = np.empty((0, members))
     s = np.ascontiguousarray((anomalies / seen.error_std[:, None])[order])
-    d = np.ascontiguousarray(((seen.value - mean[:, 0]) / seen.error_std)[order])
-    perturbed = np.empty((0, members))
+    perturbed = none
     if perturbations is not None:
         # Of inflated members, as S is.
         own = seen.value[:, None] + perturbations - mean - anomalies
         perturbed = np.ascontiguousarray((own / seen.error_std[:, None])[order])
-    omega = error_subspace(members) if subspace else np.empty((members, 0))
+    system = System(
+        method=method, cells=cells, extra=np.ascontiguousarray(extra[order]), s=s,
+        d=np.ascontiguousarray(((seen.value - mean[:, 0]) / seen.error_std)[order]), perturbed=perturbed,
+        omega=error_subspace(members) if subspace else np.empty((members, 0)),
+        rotation=np.empty((0, 0)) if rotation is None else rotation, x=np.empty((0, 0)), signal=0.0, reduction=0.0,
+        scales=limits, sphere=sphere, radius=radius, function=function, squared=twice, everywhere=localization is None,
+    )  # fmt: skip
+    if method == kernels.EAKF:
+        steps, slopes = np.empty((p, members)), np.empty((p, members))
+        kernels.sequence(system, mean + anomalies, seen.value, seen.error_std**2, at, extra, steps, slopes)
+        return system._replace(s=np.ascontiguousarray(steps[order]), perturbed=np.ascontiguousarray(slopes[order]))
     if localization is None:
-        _everywhere(method, state, missing, s, d, perturbed, omega, turn, inflations, counts, signals)
-        return Found(counts, signals)
-    extra_sorted = np.ascontiguousarray(obs_extra[order])
-
-    def work(begin: int, end: int) -> None:
-        kernels.local(
-            method, state[:, :, begin:end], missing[:, begin:end], at[begin:end], extra[begin:end], cells, extra_sorted,
-            limits, sphere, radius, function, twice, s, d, perturbed, omega, turn, *inflations, counts[begin:end],
-            signals[begin:end],
-        )  # fmt: skip
-
-    threads.over_blocks(work, number, block=_BLOCK)
-    return Found(counts, signals)
+        x = np.empty((members, members))
+        signal, reduction = kernels.whole(system, x)
+        return system._replace(x=x, signal=signal, reduction=reduction)
+    return system
 
 
-def _everywhere(
-    method: int, state: np.ndarray, missing: np.ndarray, s: np.ndarray, d: np.ndarray, perturbed: np.ndarray,
-    omega: np.ndarray, rotation: np.ndarray, inflations: tuple[float, ...], counts: np.ndarray, signals: np.ndarray,
-) -> None:  # fmt: skip
-    """One transform for all places."""
-    x = np.empty((state.shape[0], state.shape[0]))
-    signals[:] = kernels.transform(method, s, d, perturbed, omega, x)
-    counts[:] = d.size
-    if rotation.size:
-        kernels.turned(x, rotation, np.empty(x.shape[0]))
-
-    def work(begin: int, end: int) -> None:
-        kernels.transformed(state[:, :, begin:end], missing[:, begin:end], x, *inflations)
-
-    threads.over_blocks(work, state.shape[2], block=4096)
-
-
-def _in_sequence(
-    state: np.ndarray, missing: np.ndarray, at: np.ndarray, extra: np.ndarray, cells: within.CellList, obs_at: np.ndarray,
-    obs_extra: np.ndarray, limits: np.ndarray, sphere: float, radius: float, function: int, everywhere: bool,
-    seen: Modelled, rotation: np.ndarray, inflations: tuple[float, ...], counts: np.ndarray,
-) -> None:  # fmt: skip
-    hx = np.ascontiguousarray(seen.hx)
-    steps, slopes = np.empty_like(hx), np.empty_like(hx)
-    extra_sorted = np.ascontiguousarray(obs_extra[cells.order])
-    kernels.sequence(
-        hx, seen.value, seen.error_std**2, obs_at, obs_extra, cells, extra_sorted, limits, sphere, radius, function,
-        everywhere, steps, slopes,
+def cut(system: System, places: Places) -> System:
+    """What of the observations can reach some of the places: enough for a tile, in the order that they have as a whole."""
+    if system.everywhere:
+        return system
+    at = places.at.reshape(-1, places.at.shape[-1])
+    at = at[np.isfinite(at).all(axis=1)]
+    reach = system.cells.reach
+    keep = np.zeros(len(system.d), bool)
+    if len(at):
+        low, high = at.min(axis=0) - reach * (1 + 1e-6), at.max(axis=0) + reach * (1 + 1e-6)
+        keep = ((system.cells.points >= low) & (system.cells.points <= high)).all(axis=1)
+    cells = system.cells
+    return system._replace(
+        cells=cells._replace(points=cells.points[keep], order=cells.order[keep], keys=cells.keys[keep]),
+        extra=system.extra[keep], s=system.s[keep], d=system.d[keep],
+        perturbed=system.perturbed[keep] if len(system.perturbed) else system.perturbed,
     )  # fmt: skip
 
-    def work(begin: int, end: int) -> None:
-        kernels.in_sequence(
-            state[:, :, begin:end], missing[:, begin:end], at[begin:end], extra[begin:end], cells, extra_sorted, limits,
-            sphere, radius, function, everywhere, steps, slopes, rotation, *inflations, counts[begin:end],
+
+def solve(
+    system: System,
+    inflate: Inflating,
+    state: np.ndarray,
+    missing: np.ndarray,
+    places: Places,
+    anchors: Anchors | None = None,
+) -> Found:
+    """Turn a tile of the background ensemble into the analysis, in place.
+
+    Parameters
+    ----------
+    state
+        Floats (places, fields, members).
+    missing
+        bool (places, fields): left alone.
+    """
+    number = state.shape[0]
+    found = Found(np.zeros(number, np.int64), np.zeros(number), np.zeros(number))
+    if system.method == kernels.EAKF:
+        kernels.in_sequence(system, inflate, state, missing, places.at, places.extra, found.counts)
+    elif anchors is None:
+        kernels.analysed(system, inflate, state, missing, places.at, places.extra, *found)
+    else:
+        kernels.between_anchors(
+            system, inflate, state, missing, anchors.places.at, anchors.places.extra, anchors.rows, anchors.row_shares,
+            anchors.columns, anchors.column_shares, *found,
         )  # fmt: skip
+    return found
+
+
+def solve_all(system: System, inflate: Inflating, state: np.ndarray, missing: np.ndarray, places: Places) -> None:
+    """The same for a state (members, fields, places) that is one array, missing (fields, places), shared among threads."""
+
+    def work(begin: int, end: int) -> None:
+        tile = np.ascontiguousarray(state[:, :, begin:end].transpose(2, 1, 0))
+        gone = np.ascontiguousarray(missing[:, begin:end].T)
+        here = places._replace(at=places.at[begin:end], extra=places.extra[begin:end])
+        solve(system, inflate, tile, gone, here)
+        state[:, :, begin:end] = tile.transpose(2, 1, 0)
 
     threads.over_blocks(work, state.shape[2], block=_BLOCK)

@@ -3,32 +3,86 @@
 S is float64 (observations, members): anomalies of the modelled observations over their errors; d the innovations over
 them, P the perturbed innovations of each member. f is members - 1. Every method is a function of the eigenvalues of
 S^T S, found in the smaller of observation and ensemble space (Hunt et al. 2007; Sakov and Oke 2008a, b).
+
+A tile of the state is (places, fields, members): one place's values lie together, and one product turns them all.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from oceankit.numerics.compiling import kernel
 from oceankit.numerics.covariance import gaspari_cohn
 from oceankit.numerics.eigen import symmetric, width_of
-from oceankit.numerics.within import find
+from oceankit.numerics.lanes import transpose_tile
+from oceankit.numerics.within import CellList, find
 
 __all__ = [
+    "EAKF",
     "ENKF",
     "DENKF",
     "EOI",
     "ETKF",
+    "Inflating",
+    "System",
+    "analysed",
+    "between_anchors",
+    "gathered",
     "in_sequence",
-    "local",
+    "scattered",
     "sequence",
     "taper",
     "transform",
-    "transformed",
-    "turned",
+    "whole",
 ]
 
-ETKF, DENKF, ENKF, EOI = 0, 1, 2, 3
+ETKF, DENKF, ENKF, EOI, EAKF = 0, 1, 2, 3, 4
+# A product of fewer multiplications is not cut among threads by the library that does it: kernels are threads already.
+_PRODUCT = 200_000
+
+
+class System(NamedTuple):
+    """The observations' side of an analysis, made once for the whole state; observations are in the order of ``cells``."""
+
+    method: int
+    cells: CellList
+    extra: np.ndarray
+    """float64 (observations, extras): depth and time, where these are localized"""
+    s: np.ndarray
+    """float64 (observations, members); for EAKF the step that each makes members take"""
+    d: np.ndarray
+    """float64 (observations,)"""
+    perturbed: np.ndarray
+    """float64 (observations, members) for EnKF; for EAKF what regression multiplies the members by; or empty"""
+    omega: np.ndarray
+    """float64 (members, members - 1), the basis of the error subspace, or empty"""
+    rotation: np.ndarray
+    """float64 (members, members) or empty"""
+    x: np.ndarray
+    """float64 (members, members), the transform of all places where nothing is localized, or empty"""
+    signal: float
+    reduction: float
+    """What ``transform`` says of ``x``"""
+    scales: np.ndarray
+    sphere: float
+    radius: float
+    function: int
+    squared: bool
+    """Whether the taper multiplies anomalies, so that it counts twice"""
+    everywhere: bool
+
+
+class Inflating(NamedTuple):
+    """What becomes of the anomalies of members."""
+
+    prior: float
+    """Of the background, before all else"""
+    factor: float
+    relax: float
+    """Share of the background's anomalies"""
+    spread: float
+    """Share of what the spread has lost that is given back"""
 
 
 @kernel
@@ -56,23 +110,23 @@ def transform(method, s, d, perturbed, omega, out):
     """``out`` (members, members) takes background anomalies to analysis members less the background mean.
 
     ``omega`` (members, members - 1) is the basis of the error subspace that ensemble space is replaced by, or empty.
-    Returns the degrees of freedom for signal.
+    Returns the degrees of freedom for signal, and the spread reduction factor: by how much the spread of the modelled
+    observations over their errors is larger than after the analysis (Sakov 2014, EnKF-C user guide, section 2.7.4).
     """
     p, n = s.shape
     f = n - 1.0
-    signal = 0.0
+    signal = before = 0.0
     for i in range(n):
         for j in range(n):
             out[i, j] = 1.0 if i == j else 0.0
     if p == 0:
-        return signal
+        return 0.0, 0.0
     small = p < n
     reduced = s if small or omega.shape[1] == 0 else s @ omega
-    gram = reduced @ reduced.T if small else reduced.T @ reduced
-    m = gram.shape[0]
+    m = p if small else reduced.shape[1]
     width = width_of(m)
     values, padded, vectors = np.empty(m), np.zeros((m, width)), np.empty((m, width))
-    padded[:, :m] = gram
+    _gram(reduced, small, padded)
     if not symmetric(padded, values, vectors, np.empty((m + 3, width))):
         raise ValueError("an ensemble's covariance has no eigenvalues: observations or members are not finite")
     rows = np.ascontiguousarray(vectors[:, :m])
@@ -83,6 +137,7 @@ def transform(method, s, d, perturbed, omega, out):
         value = max(values[k], 0.0)
         root, gain = _root(method, f, value)
         signal += value * gain
+        before += value / f
         if small:
             # Both limits at zero are finite.
             root = root / value if value > 0.0 else (-0.5 / f if method < 2 else 0.0)
@@ -98,7 +153,7 @@ def transform(method, s, d, perturbed, omega, out):
             for j in range(n):
                 right[k, j] *= gain
         out += basis.T @ right
-        return signal
+        return signal, math.sqrt(before / signal) - 1.0 if signal > 0.0 else 0.0
     along = rows @ d if small else basis @ (s.T @ d)
     for k in range(m):
         along[k] /= f + max(values[k], 0.0)
@@ -106,11 +161,26 @@ def transform(method, s, d, perturbed, omega, out):
     for i in range(n):
         for j in range(n):
             out[i, j] += weight[i]
-    return signal
+    return signal, math.sqrt(before / signal) - 1.0 if signal > 0.0 else 0.0
 
 
 @kernel
-def turned(out, rotation, weights):
+def _gram(s, rows, out):
+    """``s s^T`` or ``s^T s`` in the first columns of ``out``."""
+    m = out.shape[0]
+    if rows:
+        step = max(_PRODUCT // max(s.size, 1), 1)
+        for i in range(0, m, step):
+            out[i : i + step, :m] = s[i : i + step] @ s.T
+        return
+    step = max(_PRODUCT // (m * m), 1)
+    for k in range(0, s.shape[0], step):
+        part = s[k : k + step]
+        out[:, :m] += part.T @ part
+
+
+@kernel
+def _turned(out, rotation, weights):
     """Anomalies turned by a rotation that keeps the mean: ``weights`` (n,) is their mean over members."""
     n = out.shape[0]
     for i in range(n):
@@ -155,89 +225,257 @@ def _reach(at, extra, cells, obs_extra, scales, sphere, radius, function, found,
 
 
 @kernel
-def _stored(state, f, c, mean, new, old, factor, relax, spread):
-    """Members of one value from its mean and anomalies, which are inflated: ``new`` ones, and ``old`` of the background."""
-    before = after = 0.0
-    for j in range(new.size):
-        before += old[j] * old[j]
-        after += new[j] * new[j]
-    scale = factor
-    if spread > 0.0 and after > 0.0:
+def _applied(rows, fill, x, anomalies, new, inflating):
+    """One place's values (fields, members) by the transform ``x``, in place; both are of the state's type."""
+    n = rows.shape[1]
+    means = np.empty(rows.shape[0])
+    for f in range(rows.shape[0]):
+        total = 0.0
+        for i in range(n):
+            total += rows[f, i]
+        means[f] = total / n
+        for i in range(n):
+            anomalies[f, i] = (rows[f, i] - means[f]) * inflating.prior
+    step = max(_PRODUCT // (n * n), 1)
+    for f in range(0, rows.shape[0], step):
+        np.dot(anomalies[f : f + step], x, new[f : f + step])
+    for f in range(rows.shape[0]):
+        if not fill[f]:
+            _stored(rows[f], means[f], new[f], anomalies[f], inflating)
+
+
+@kernel
+def _stored(row, mean, new, old, inflating):
+    """Members of one value: its mean, and what the analysis adds to it, whose anomalies are inflated."""
+    n = row.size
+    if inflating.factor == 1.0 and inflating.relax == 0.0 and inflating.spread == 0.0:
+        for j in range(n):
+            row[j] = mean + new[j]
+        return
+    centre = before = after = 0.0
+    for j in range(n):
+        centre += new[j]
+    centre /= n
+    for j in range(n):
+        before += float(old[j]) * old[j]
+        after += (new[j] - centre) * (new[j] - centre)
+    scale = inflating.factor
+    if inflating.spread > 0.0 and after > 0.0:
         after, before = math.sqrt(after), math.sqrt(before)
-        scale *= 1.0 + spread * (before - after) / after
-    for j in range(new.size):
-        state[j, f, c] = mean + scale * (new[j] * (1.0 - relax) + old[j] * relax)
+        scale *= 1.0 + inflating.spread * (before - after) / after
+    relax = inflating.relax
+    for j in range(n):
+        row[j] = mean + centre + scale * ((new[j] - centre) * (1.0 - relax) + old[j] * relax)
 
 
 @kernel
-def _written(state, c, fill, x, members, prior, factor, relax, spread):
-    """One place of every field: its members from ``x``, the anomalies inflated."""
-    n = state.shape[0]
-    new = np.empty(n)
-    for f in range(state.shape[1]):
-        if fill[f, c]:
-            continue
-        average = 0.0
-        for i in range(n):
-            average += state[i, f, c]
-        average /= n
-        for i in range(n):
-            members[i] = (state[i, f, c] - average) * prior
-        for j in range(n):
-            new[j] = 0.0
-        for i in range(n):
-            for j in range(n):
-                new[j] += members[i] * x[i, j]
-        centre = 0.0
-        for j in range(n):
-            centre += new[j]
-        centre /= n
-        for j in range(n):
-            new[j] -= centre
-        _stored(state, f, c, average + centre, new, members, factor, relax, spread)
+def whole(system, x):
+    """One transform for all places, in ``x``; returns what :func:`transform` says."""
+    said = transform(system.method, system.s, system.d, system.perturbed, system.omega, x)
+    if system.rotation.shape[0] > 0:
+        _turned(x, system.rotation, np.empty(x.shape[0]))
+    return said
 
 
 @kernel
-def local(
-    method, state, fill, at, extra, cells, obs_extra, scales, sphere, radius, function, squared_taper, s, d, perturbed,
-    omega, rotation, prior, factor, relax, spread, counts, signals,
-):  # fmt: skip
-    """Analyse each place from the observations that reach it, in place; ``state`` is (members, fields, places).
+def _weights(system, at, extra, found, squared, weights, x, means):
+    """The transform of one place in ``x``; returns how many observations reached it, what ``transform`` says, and the arrays."""
+    n = x.shape[0]
+    kept, found, squared, weights = _reach(
+        at, extra, system.cells, system.extra, system.scales, system.sphere, system.radius, system.function,
+        found, squared, weights,
+    )  # fmt: skip
+    here, innovation = np.empty((kept, n)), np.empty(kept)
+    own = np.empty((kept if system.perturbed.shape[0] > 0 else 0, n))
+    for k in range(kept):
+        w = weights[k] if system.squared else math.sqrt(weights[k])
+        innovation[k] = w * system.d[found[k]]
+        for i in range(n):
+            here[k, i] = w * system.s[found[k], i]
+            if own.shape[0] > 0:
+                own[k, i] = w * system.perturbed[found[k], i]
+    signal, reduction = transform(system.method, here, innovation, own, system.omega, x)
+    if system.rotation.shape[0] > 0:
+        _turned(x, system.rotation, means)
+    return kept, signal, reduction, found, squared, weights
 
-    Observations are in the order of ``cells``. ``fill`` (fields, places) says what is missing and left alone; ``prior``
-    multiplies the background's anomalies.
+
+@kernel
+def _cast(x, out):
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] = x[i, j]
+
+
+@kernel
+def _idle(system, inflating):
+    """Whether a place that no observation reaches keeps its values, to the bit."""
+    return system.rotation.shape[0] == 0 and inflating.prior == 1.0 and inflating.factor == 1.0
+
+
+@kernel
+def analysed(system, inflating, state, fill, at, extra, counts, signals, reductions):
+    """Analyse each place of a tile from the observations that reach it, in place.
+
+    ``state`` is (places, fields, members); ``fill`` (places, fields) says what is missing and left alone.
     """
-    n = state.shape[0]
+    n = state.shape[2]
+    idle = _idle(system, inflating)
     found, squared, weights = np.empty(64, np.int64), np.empty(64), np.empty(64)
-    x, members, means = np.empty((n, n)), np.empty(n), np.empty(n)
-    for c in range(at.shape[0]):
-        if fill[:, c].all():
+    x, means = np.empty((n, n)), np.empty(n)
+    cast = np.empty((n, n), state.dtype)
+    anomalies, new = np.empty(state.shape[1:], state.dtype), np.empty(state.shape[1:], state.dtype)
+    if system.everywhere:
+        _cast(system.x, cast)
+    for c in range(state.shape[0]):
+        if fill[c].all():
             continue
-        kept, found, squared, weights = _reach(
-            at[c], extra[c], cells, obs_extra, scales, sphere, radius, function, found, squared, weights
-        )
-        here, innovation = np.empty((kept, n)), np.empty(kept)
-        own = np.empty((kept if perturbed.shape[0] > 0 else 0, n))
-        for k in range(kept):
-            w = weights[k] if squared_taper else math.sqrt(weights[k])
-            innovation[k] = w * d[found[k]]
-            for i in range(n):
-                here[k, i] = w * s[found[k], i]
-                if own.shape[0] > 0:
-                    own[k, i] = w * perturbed[found[k], i]
-        counts[c] = kept
-        signals[c] = transform(method, here, innovation, own, omega, x)
-        if rotation.shape[0] > 0:
-            turned(x, rotation, means)
-        _written(state, c, fill, x, members, prior, factor, relax, spread)
+        if system.everywhere:
+            counts[c], signals[c], reductions[c] = system.d.size, system.signal, system.reduction
+        else:
+            counts[c], signals[c], reductions[c], found, squared, weights = _weights(
+                system, at[c], extra[c], found, squared, weights, x, means
+            )
+            if idle and counts[c] == 0:
+                continue
+            _cast(x, cast)
+        _applied(state[c], fill[c], cast, anomalies, new, inflating)
 
 
 @kernel
-def transformed(state, fill, x, prior, factor, relax, spread):
-    """All places by the same transform, in place."""
-    members = np.empty(state.shape[0])
-    for c in range(state.shape[2]):
-        _written(state, c, fill, x, members, prior, factor, relax, spread)
+def _needed(fill, rows, columns, n_rows, n_columns, levels):
+    """Which anchors (rows, columns, levels) lie beside a place that is not all missing."""
+    out = np.zeros((n_rows, n_columns, levels), np.bool_)
+    c = 0
+    for j in range(rows.size):
+        for i in range(columns.size):
+            for k in range(levels):
+                if not fill[c].all():
+                    for b in range(2):
+                        for a in range(2):
+                            out[min(rows[j] + b, n_rows - 1), min(columns[i] + a, n_columns - 1), k] = True
+                c += 1
+    return out
+
+
+@kernel
+def between_anchors(
+    system, inflating, state, fill, at, extra, rows, row_shares, columns, column_shares, counts, signals, reductions
+):  # fmt: skip
+    """Analyse a tile with transforms that are found at anchors and bilinear between them (Yang et al. 2009), in place.
+
+    ``state`` (rows x columns x levels, fields, members); anchors ``at`` (anchor rows, anchor columns, levels, 2 or 3). Each
+    row of the tile lies between anchor ``rows`` and the next, ``row_shares`` of the way; columns alike.
+    """
+    n, levels = state.shape[2], at.shape[2]
+    n_rows, n_columns = at.shape[0], at.shape[1]
+    wide = n_columns * levels
+    idle = _idle(system, inflating)
+    found, squared, weights = np.empty(64, np.int64), np.empty(64), np.empty(64)
+    means = np.empty(n)
+    # Transforms of two rows of anchors, and between them.
+    held = np.empty((2, wide, n, n))
+    said = np.zeros((2, wide, 3))
+    which = np.array([-1, -1])
+    along, telling = np.empty((wide, n, n)), np.empty((wide, 3))
+    cast = np.empty((n, n), state.dtype)
+    anomalies, new = np.empty(state.shape[1:], state.dtype), np.empty(state.shape[1:], state.dtype)
+    needed = _needed(fill, rows, columns, n_rows, n_columns, levels)
+    c = 0
+    for j in range(rows.size):
+        for b in range(2):
+            row = min(rows[j] + b, n_rows - 1)
+            if which[row % 2] == row:
+                continue
+            which[row % 2] = row
+            for a in range(wide):
+                i, k = a // levels, a % levels
+                held[row % 2, a] = 0.0
+                if needed[row, i, k]:
+                    kept, signal, reduction, found, squared, weights = _weights(
+                        system, at[row, i, k], extra[row, i, k], found, squared, weights, held[row % 2, a], means
+                    )
+                    said[row % 2, a, 0], said[row % 2, a, 1], said[row % 2, a, 2] = kept, signal, reduction
+        low, high, share = rows[j] % 2, min(rows[j] + 1, n_rows - 1) % 2, row_shares[j]
+        _between(held[low].reshape(-1), held[high].reshape(-1), share, along.reshape(-1))
+        _between(said[low].reshape(-1), said[high].reshape(-1), share, telling.reshape(-1))
+        for i in range(columns.size):
+            for k in range(levels):
+                if not fill[c].all():
+                    left = columns[i] * levels + k
+                    right = min(columns[i] + 1, n_columns - 1) * levels + k
+                    if idle and said[:, left, 0].max() == 0.0 and said[:, right, 0].max() == 0.0:
+                        c += 1
+                        continue
+                    _between(along[left].reshape(-1), along[right].reshape(-1), column_shares[i], cast.reshape(-1))
+                    near = left if column_shares[i] <= 0.5 else right
+                    counts[c] = np.int64(said[low if share <= 0.5 else high, near, 0])
+                    signals[c] = telling[left, 1] + column_shares[i] * (telling[right, 1] - telling[left, 1])
+                    reductions[c] = telling[left, 2] + column_shares[i] * (telling[right, 2] - telling[left, 2])
+                    _applied(state[c], fill[c], cast, anomalies, new, inflating)
+                c += 1
+
+
+@kernel
+def _between(a, b, share, out):
+    """``a`` and a share of the way to ``b``."""
+    for k in range(out.size):
+        out[k] = a[k] + share * (b[k] - a[k])
+
+
+@kernel
+def _transposed(source, target, lanes):
+    """``target`` becomes the transpose of ``source``: squares of whole vectors, then what is left."""
+    rows, columns = source.shape[0] // lanes * lanes, source.shape[1] // lanes * lanes
+    for c in range(0, columns, lanes):
+        for r in range(0, rows, lanes):
+            transpose_tile(source, r, c, target, c, r)
+    for c in range(source.shape[1]):
+        for r in range(rows if c < columns else 0, source.shape[0]):
+            target[c, r] = source[r, c]
+
+
+@kernel
+def gathered(values, state, fill, first, lanes):
+    """Put a field's ``values`` (members, fields, places) in a tile from field ``first`` on, and say what is missing.
+
+    Returns the first place and field that is missing in some members only, or -1 and -1.
+    """
+    members, fields, places = values.shape
+    bad_place, bad_field = -1, -1
+    mark = np.empty(places, values.dtype)
+    for f in range(fields):
+        mark[:] = 0
+        for m in range(members):
+            for c in range(places):
+                # Nothing, or not a number.
+                mark[c] += values[m, f, c] - values[m, f, c]
+        for c in range(places):
+            if mark[c] != 0:
+                missing = 0
+                for m in range(members):
+                    missing += not math.isfinite(values[m, f, c])
+                fill[c, first + f] = True
+                if missing < members and bad_place < 0:
+                    bad_place, bad_field = c, f
+        _transposed(values[:, f], state[:, first + f], lanes)
+    return bad_place, bad_field
+
+
+@kernel
+def scattered(state, first, values, low, high, bounded, lanes):
+    """The way back, within bounds; ``bounded`` counts at each place the values that were set to one."""
+    for f in range(values.shape[1]):
+        _transposed(state[:, first + f], values[:, f], lanes)
+    if low == -math.inf and high == math.inf:
+        return
+    for m in range(values.shape[0]):
+        for f in range(values.shape[1]):
+            for c in range(values.shape[2]):
+                value = values[m, f, c]
+                if value < low or value > high:
+                    values[m, f, c] = max(min(value, high), low)
+                    bounded[c] += 1
 
 
 # ---- observations one by one ------------------------------------------------------------------------------------------
@@ -268,10 +506,11 @@ def _regressed(members, step, slope, weight):
 
 
 @kernel
-def sequence(
-    hx, value, variance, at, extra, cells, cells_extra, scales, sphere, radius, function, everywhere, steps, slopes
-):  # fmt: skip
-    """Take observations one after the other, each changing those behind it; steps and slopes are left for the state."""
+def sequence(system, hx, value, variance, at, extra, steps, slopes):
+    """Take observations one after the other, each changing those behind it; steps and slopes are left for the state.
+
+    All arrays are in the order in which observations are taken.
+    """
     p = hx.shape[0]
     found, squared, weights = np.empty(64, np.int64), np.empty(64), np.empty(64)
     for i in range(p):
@@ -288,68 +527,70 @@ def sequence(
                 steps[i, j] = slopes[i, j] = 0.0
             continue
         _shift(value[i], variance[i], hx, i, mean, spread, steps, slopes)
-        if everywhere:
+        if system.everywhere:
             for k in range(i + 1, p):
                 _regressed(hx[k], steps[i], slopes[i], 1.0)
             continue
         kept, found, squared, weights = _reach(
-            at[i], extra[i], cells, cells_extra, scales, sphere, radius, function, found, squared, weights
-        )
+            at[i], extra[i], system.cells, system.extra, system.scales, system.sphere, system.radius, system.function,
+            found, squared, weights,
+        )  # fmt: skip
         for k in range(kept):
-            other = cells.order[found[k]]
+            other = system.cells.order[found[k]]
             if other > i:
                 _regressed(hx[other], steps[i], slopes[i], weights[k])
 
 
 @kernel
-def in_sequence(
-    state, fill, at, extra, cells, obs_extra, scales, sphere, radius, function, everywhere, steps, slopes, rotation, prior,
-    factor, relax, spread, counts,
-):  # fmt: skip
+def in_sequence(system, inflating, state, fill, at, extra, counts):
     """What the steps of :func:`sequence` mean for each place, in the order in which observations were taken."""
-    n = state.shape[0]
+    n = state.shape[2]
     found, squared, weights = np.empty(64, np.int64), np.empty(64), np.empty(64)
-    members, old, turned = np.empty(n), np.empty(n), np.empty(n)
-    kept = steps.shape[0]
-    number = np.arange(steps.shape[0])
-    weight = np.ones(steps.shape[0])
-    for c in range(at.shape[0]):
-        if fill[:, c].all():
+    members, old = np.empty(n), np.empty(n)
+    kept = system.s.shape[0]
+    number, weight = np.arange(kept), np.ones(kept)
+    if system.everywhere:
+        number[:] = np.argsort(system.cells.order)
+    for c in range(state.shape[0]):
+        if fill[c].all():
             continue
-        if not everywhere:
+        if not system.everywhere:
             kept, found, squared, weights = _reach(
-                at[c], extra[c], cells, obs_extra, scales, sphere, radius, function, found, squared, weights
-            )
+                at[c], extra[c], system.cells, system.extra, system.scales, system.sphere, system.radius,
+                system.function, found, squared, weights,
+            )  # fmt: skip
             ids = np.empty(kept, np.int64)
             for k in range(kept):
-                ids[k] = cells.order[found[k]]
+                ids[k] = system.cells.order[found[k]]
             by = np.argsort(ids)
             for k in range(kept):
-                number[k], weight[k] = ids[by[k]], weights[by[k]]
+                number[k], weight[k] = found[by[k]], weights[by[k]]
         counts[c] = kept
         for f in range(state.shape[1]):
-            if fill[f, c]:
+            if fill[c, f]:
                 continue
-            average = 0.0
+            mean = 0.0
             for j in range(n):
-                average += state[j, f, c]
-            average /= n
+                mean += state[c, f, j]
+            mean /= n
             for j in range(n):
-                old[j] = (state[j, f, c] - average) * prior
+                old[j] = (state[c, f, j] - mean) * inflating.prior
                 members[j] = old[j]
             for k in range(kept):
-                _regressed(members, steps[number[k]], slopes[number[k]], weight[k])
-            centre = 0.0
-            for j in range(n):
-                centre += members[j]
-            centre /= n
-            for j in range(n):
-                members[j] -= centre
-            if rotation.shape[0] > 0:
-                for j in range(n):
-                    total = 0.0
-                    for i in range(n):
-                        total += members[i] * rotation[i, j]
-                    turned[j] = total
-                members[:] = turned
-            _stored(state, f, c, average + centre, members, old, factor, relax, spread)
+                _regressed(members, system.s[number[k]], system.perturbed[number[k]], weight[k])
+            if system.rotation.shape[0] > 0:
+                members[:] = _rotated(members, system.rotation)
+            _stored(state[c, f], mean, members, old, inflating)
+
+
+@kernel
+def _rotated(members, rotation):
+    """Anomalies turned; the rotation keeps the mean."""
+    n = members.size
+    out = np.empty(n)
+    for j in range(n):
+        total = 0.0
+        for i in range(n):
+            total += members[i] * rotation[i, j]
+        out[j] = total
+    return out

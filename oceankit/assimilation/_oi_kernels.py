@@ -8,8 +8,9 @@ import math
 
 import numpy as np
 
-from oceankit.numerics.compiling import kernel
+from oceankit.numerics.compiling import dividing, kernel
 from oceankit.numerics.covariance import correlation
+from oceankit.numerics.lanes import TARGETS, row_less_products
 from oceankit.numerics.neighbours import search
 
 
@@ -69,38 +70,112 @@ def _eliminate(matrix, n):
     """Cholesky of the upper triangle of the first n rows and columns, in place, and with it forward substitution of the
     right-hand sides in the columns behind; False if not positive definite.
 
-    Row by row, so that the inner loop runs along memory and vectorises.
+    The matrix is a multiple of eight wide; what lies before the diagonal is not used.
     """
-    width = matrix.shape[1]
-    for j in range(n):
-        diagonal = matrix[j, j]
+    for i in range(n):
+        row_less_products(matrix, i, i // TARGETS * TARGETS)
+        diagonal = matrix[i, i]
         if not diagonal > 0.0:
             return False
         scale = 1.0 / math.sqrt(diagonal)
-        for k in range(j, width):
-            matrix[j, k] *= scale
-        for i in range(j + 1, n):
-            factor = matrix[j, i]
-            for k in range(i, width):
-                matrix[i, k] -= factor * matrix[j, k]
+        row = matrix[i]
+        for k in range(row.size):
+            row[k] *= scale
     return True
 
 
-@kernel
-def _correlations(at, positions, begin, n, n_horizontal, radius, function, out):
-    """Correlations of one position with columns begin..n of ``positions`` (dimensions, n), in ``out``."""
-    for j in range(begin, n):
-        out[j] = 0.0
-    for d in range(n_horizontal):
-        here = at[d]
-        for j in range(begin, n):
-            step = positions[d, j] - here
-            out[j] += step * step
-    for j in range(begin, n):
-        out[j] = correlation_at(out[j], radius, function)
-    for d in range(n_horizontal, at.size):
-        for j in range(begin, n):
-            out[j] *= correlation(function, abs(positions[d, j] - at[d]))
+@dividing
+def _great_circles(squared, radius, out):
+    """Great circles (plane: straight lines) of squared straight ones; loops without branches, which become vectors."""
+    largest = 0.0
+    for j in range(squared.size):
+        largest = max(largest, squared[j])
+    if radius > 0.0 and largest > 0.09 * radius * radius:
+        for j in range(squared.size):
+            out[j] = 2.0 * radius * math.asin(min(1.0, math.sqrt(squared[j]) / (2.0 * radius)))
+        return
+    # arcsin by its series, to rounding: x is at most 0.15.
+    over = 0.25 / (radius * radius) if radius > 0.0 else 0.0
+    for j in range(squared.size):
+        y = squared[j] * over
+        series = 35.0 / 1152.0 + y * (
+            63.0 / 2816.0 + y * (231.0 / 13312.0 + y * (143.0 / 10240.0 + y * 6435.0 / 557056.0))
+        )
+        series = 1.0 + y * (1.0 / 6.0 + y * (3.0 / 40.0 + y * (5.0 / 112.0 + y * series)))
+        out[j] = math.sqrt(squared[j]) * series
+
+
+@dividing
+def _correlated(function, distance, out):
+    """``out`` times the correlation at each distance."""
+    if function != 0:
+        for j in range(out.size):
+            out[j] *= correlation(function, distance[j])
+        return
+    for j in range(out.size):
+        # Both parts of Gaspari and Cohn's function, of which one is taken.
+        r = distance[j] * 0.5477225575051661
+        near = (((-0.25 * r + 0.5) * r + 0.625) * r - 5.0 / 3.0) * r * r + 1.0
+        far = ((((r * (1.0 / 12.0) - 0.5) * r + 0.625) * r + 5.0 / 3.0) * r - 5.0) * r + 4.0 - (2.0 / 3.0) / r
+        far = far if far > 0.0 else 0.0
+        far = far if r < 2.0 else 0.0
+        out[j] *= near if r < 1.0 else far
+
+
+@dividing
+def _apart(positions, n, n_horizontal, work):
+    """Squared straight distances of all pairs of n columns of ``positions``, row after row; returns how many there are.
+
+    Rows begin at whole vectors before the diagonal and end at one behind the n-th column.
+    """
+    end = (n + TARGETS - 1) // TARGETS * TARGETS
+    place = 0
+    for a in range(n):
+        begin = a // TARGETS * TARGETS
+        row = work[place : place + end - begin]
+        x, y = positions[0, begin:end], positions[1, begin:end]
+        here, there = positions[0, a], positions[1, a]
+        for b in range(row.size):
+            row[b] = (x[b] - here) * (x[b] - here) + (y[b] - there) * (y[b] - there)
+        if n_horizontal == 3:
+            z, up = positions[2, begin:end], positions[2, a]
+            for b in range(row.size):
+                row[b] += (z[b] - up) * (z[b] - up)
+        place += end - begin
+    return place
+
+
+@dividing
+def _apart_along(positions, n, d, work):
+    """The same along one more dimension, not squared."""
+    end = (n + TARGETS - 1) // TARGETS * TARGETS
+    place = 0
+    for a in range(n):
+        begin = a // TARGETS * TARGETS
+        row, z = work[place : place + end - begin], positions[d, begin:end]
+        for b in range(row.size):
+            row[b] = abs(z[b] - positions[d, a])
+        place += end - begin
+
+
+@dividing
+def _covariances(positions, stds, n, n_horizontal, radius, function, squared, distance, rho, matrix):
+    """Covariances of all pairs of n columns of ``positions``, in the upper triangle of ``matrix``."""
+    place = _apart(positions, n, n_horizontal, squared)
+    rho[:place] = 1.0
+    _great_circles(squared[:place], radius, distance)
+    _correlated(function, distance[:place], rho[:place])
+    for d in range(n_horizontal, positions.shape[0]):
+        _apart_along(positions, n, d, distance)
+        _correlated(function, distance[:place], rho[:place])
+    end = (n + TARGETS - 1) // TARGETS * TARGETS
+    place = 0
+    for a in range(n):
+        begin = a // TARGETS * TARGETS
+        row, known, std = matrix[a, begin:n], rho[place : place + n - begin], stds[begin:n]
+        for b in range(row.size):
+            row[b] = stds[a] * std[b] * known[b]
+        place += end - begin
 
 
 @kernel
@@ -116,10 +191,10 @@ def local_analysis(
     found, distances = np.empty(k, np.int64), np.empty(k)
     stack, gaps = np.empty((128, 2), np.int64), np.empty((128, 1 + at.shape[1]))
     # The two columns behind the matrix are the right-hand sides: covariance with the point, and innovations.
-    matrix = np.empty((k, k + 2))
-    near, near_std = np.empty((at.shape[1], k)), np.empty(k)
-    rho = np.empty(k)
-    one = np.empty(at.shape[1])
+    width = (k + 2 + TARGETS - 1) // TARGETS * TARGETS
+    matrix = np.zeros((k, width))
+    near, near_std = np.zeros((at.shape[1], width)), np.empty(k)
+    squared, distance, rho = np.empty(k * width), np.empty(k * width), np.empty(k * width)
     for i in range(at.shape[0]):
         if not wanted[i]:
             out[i, 0] = out[i, 1] = np.nan
@@ -129,7 +204,19 @@ def local_analysis(
             near_std[j] = obs_std[found[j]]
             for d in range(at.shape[1]):
                 near[d, j] = obs[found[j], d]
-        _correlations(at[i], near, 0, n, n_horizontal, radius, function, rho)
+        # To whole vectors, by what is not far away.
+        near[:, n:] = near[:, :1]
+        for j in range(n):
+            squared[j], rho[j] = 0.0, 1.0
+        for d in range(n_horizontal):
+            for j in range(n):
+                squared[j] += (near[d, j] - at[i, d]) ** 2
+        _great_circles(squared[:n], radius, distance)
+        _correlated(function, distance[:n], rho[:n])
+        for d in range(n_horizontal, at.shape[1]):
+            for j in range(n):
+                distance[j] = abs(near[d, j] - at[i, d])
+            _correlated(function, distance[:n], rho[:n])
         reached = False
         for j in range(n):
             reached = reached or rho[j] != 0.0
@@ -137,13 +224,9 @@ def local_analysis(
         if not reached:
             out[i, 0], out[i, 1] = 0.0, std[i] * std[i]
             continue
-        for a in range(n):
-            for d in range(at.shape[1]):
-                one[d] = near[d, a]
-            _correlations(one, near, a, n, n_horizontal, radius, function, rho)
-            for b in range(a, n):
-                matrix[a, b] = near_std[a] * near_std[b] * rho[b]
-            matrix[a, a] += error_variance[found[a]]
+        _covariances(near, near_std, n, n_horizontal, radius, function, squared, distance, rho, matrix)
+        for j in range(n):
+            matrix[j, j] += error_variance[found[j]]
         if not _eliminate(matrix, n):
             return i
         increment = reduction = 0.0

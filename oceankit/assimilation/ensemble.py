@@ -10,18 +10,17 @@ import xarray as xr
 
 from oceankit.assimilation import _ensemble_core as core
 from oceankit.assimilation import _ensemble_kernels as kernels
+from oceankit.assimilation import _ensemble_tiles as tiles
 from oceankit.assimilation import inflation as inflations
 from oceankit.assimilation import localization as localizations
-from oceankit.assimilation._status import FLAGGED, OUTSIDE, STATUS, USED, status_of
+from oceankit.assimilation._bounds import Bounds, bounds_of, checked_bounds
+from oceankit.assimilation._status import DUPLICATE, FLAGGED, OUTSIDE, STATUS, USED, status_of
 from oceankit.fields.grid import Grid
-from oceankit.numerics.sphere import EARTH_RADIUS, unit_vectors
 from oceankit.observations.matching import by_variable, same_units
-from oceankit.observations.operators import Interp, elapsed, place_of
+from oceankit.observations.operators import Interp, elapsed
 from oceankit.observations.table import ObservationError, validate
 
 __all__ = ["EAKF", "ESTKF", "ETKF", "LESTKF", "LETKF", "DEnKF", "EnKF", "EnsembleMethod"]
-
-_KM = EARTH_RADIUS / 1e3
 
 
 class EnsembleMethod:
@@ -33,11 +32,18 @@ class EnsembleMethod:
         :class:`GaspariCohn` or :class:`Boxcar`; None: each observation reaches everything.
     inflation
         :class:`Multiplicative`, :class:`Forgetting`, :class:`RTPS`, :class:`RTPP` or None.
+    rotate
+        Whether one random rotation of the ensemble that keeps its mean follows the analysis.
+    weight_grid
+        :class:`WeightGrid`: transforms are found on a coarser grid and interpolated. None: at each place. Not for EAKF.
+    bounds
+        (lowest, highest) that members keep after the analysis, None where there is none; for a Dataset a mapping from
+        variable to such a pair. What was set to a bound is counted.
     rng
         A seed or ``numpy.random.Generator`` for what is drawn; needed by methods that draw.
     """
 
-    _transform: ClassVar[int | None] = kernels.ETKF
+    _transform: ClassVar[int] = kernels.ETKF
     _subspace: ClassVar[bool] = False
     _perturbs: ClassVar[bool] = False
     _local: ClassVar[bool] = False
@@ -48,6 +54,8 @@ class EnsembleMethod:
         localization: localizations.Localization | None = None,
         inflation: inflations.Inflation | None = None,
         rotate: bool = False,
+        weight_grid: localizations.WeightGrid | None = None,
+        bounds: Bounds = None,
         rng: np.random.Generator | int | None = None,
     ) -> None:
         name = type(self).__name__
@@ -58,6 +66,11 @@ class EnsembleMethod:
         if not isinstance(rotate, bool | np.bool_):
             raise ValueError(f"{name}(rotate={rotate!r}): give True or False")
         self.rotate = bool(rotate)
+        self.weight_grid = localizations.check_weight_grid(weight_grid, name)
+        if weight_grid is not None and (localization is None or self._transform == kernels.EAKF):
+            why = "takes observations one by one" if self._transform == kernels.EAKF else "has no localization="
+            raise ValueError(f"{name}(weight_grid={weight_grid!r}) {why}, so there are no transforms to interpolate")
+        self.bounds = checked_bounds(bounds)
         self.rng = None if rng is None else np.random.default_rng(rng)
 
     @property
@@ -66,7 +79,11 @@ class EnsembleMethod:
         return self.rotate or self._perturbs
 
     def __repr__(self) -> str:
-        said = [f"{n}={getattr(self, n)!r}" for n in ("localization", "inflation") if getattr(self, n) is not None]
+        said = [
+            f"{n}={getattr(self, n)!r}"
+            for n in ("localization", "inflation", "weight_grid", "bounds")
+            if getattr(self, n) is not None
+        ]
         return f"{type(self).__name__}({', '.join(said + ['rotate=True'] * self.rotate)})"
 
     def analyse(
@@ -76,20 +93,23 @@ class EnsembleMethod:
         places: core.Places,
         seen: core.Modelled,
         rng: np.random.Generator | None = None,
-    ) -> core.Found:
-        """The analysis of plain arrays, in place; see ``_ensemble_core.analyse``."""
+    ) -> None:
+        """The analysis of plain arrays, in place: a state (members, fields, places), missing (fields, places)."""
+        core.solve_all(self._system(seen, rng), core.inflating(self.inflation), state, missing, places)
+
+    def _system(self, seen: core.Modelled, rng: np.random.Generator | None = None) -> core.System:
+        """The observations' side, with what is drawn."""
         rng = self.rng if rng is None else rng
         if self.draws and rng is None:
             raise ValueError(f"{type(self).__name__} draws random numbers: give rng= a seed or a numpy Generator")
-        members = state.shape[0]
         perturbations = rotation = None
         if self._perturbs and rng is not None:
-            drawn = rng.standard_normal((seen.value.size, members))
+            drawn = rng.standard_normal(seen.hx.shape)
             perturbations = (drawn - drawn.mean(axis=1, keepdims=True)) * seen.error_std[:, None]
         if self.rotate and rng is not None:
-            rotation = core.random_rotation(rng, members)
-        return core.analyse(
-            self._transform, state, missing, places, seen, localization=self.localization, inflation=self.inflation,
+            rotation = core.random_rotation(rng, seen.hx.shape[1])
+        return core.prepared(
+            self._transform, seen, localization=self.localization, prior=core.inflating(self.inflation).prior,
             perturbations=perturbations, rotation=rotation, subspace=self._subspace,
         )  # fmt: skip
 
@@ -101,7 +121,9 @@ class EnsembleMethod:
         background
             A DataArray with a dimension ``member``, or a Dataset of such: variables that have the grid's dimensions and
             ``member`` are analysed together, so that an observation of one corrects all of them. Not changed. Where it has
-            several times, all are corrected by what is seen at any of them, within the localization's ``time``.
+            several times, all are corrected by what is seen at any of them, within the localization's ``time``. A lazy one
+            gives a lazy analysis, chunk by chunk of the grid with the observations that reach it; members, levels and times
+            of a chunk are held together. What the members would have measured is computed at once.
         observations
             A table along ``obs`` (:func:`oceankit.observations.table`), with ``variable`` where the background has several
             fields. Flags 3, 4 and 9 are not used.
@@ -114,11 +136,14 @@ class EnsembleMethod:
         analysis
             Like ``background``.
         diagnostics : Dataset
-            On the grid ``n_local`` (observations that reached a place), ``dfs`` (degrees of freedom for signal; not for
-            EAKF). Along ``obs`` the table with ``innovation`` (observation minus the mean of the background), ``spread`` (of
-            the background there) and ``status``, its positions as ``obs_lon`` and so on; as numbers ``n_used``,
-            ``n_outside``, ``n_flagged``, ``innovation_mean``, ``innovation_rms`` and ``innovation_chi2``, the mean of
-            d^2 / (spread^2 + error_std^2), near 1 where spread and errors are right.
+            On the grid ``n_local`` (observations that reached a place; with a ``weight_grid`` those of the nearest anchor),
+            ``dfs`` (degrees of freedom for signal), ``srf`` (spread reduction factor: by how much the spread of the
+            modelled observations was larger before), both not for EAKF, and ``n_bounded`` (values set to one of the
+            ``bounds``). Along ``obs`` the table with ``hx`` (what each member would have measured), ``innovation``
+            (observation minus the mean of the background), ``spread`` (of the background there) and ``status``, its
+            positions as ``obs_lon`` and so on; as numbers ``n_used``, ``n_outside``, ``n_flagged``, ``n_duplicate``,
+            ``innovation_mean``, ``innovation_rms`` and ``innovation_chi2``, the mean of d^2 / (spread^2 + error_std^2),
+            near 1 where spread and errors are right.
 
         Raises
         ------
@@ -128,33 +153,36 @@ class EnsembleMethod:
         fields = _fields(background)
         obs = validate(observations)
         grid = Grid.from_dataset(background)
+        limits = bounds_of(self.bounds, fields)
         modelled = _modelled(fields, grid, obs, hx)
         status = status_of(np.isfinite(modelled).all(axis=1), obs, grid)
-        used = status == USED
         names = () if self.localization is None else tuple(
             n for n in ("depth", "time") if getattr(self.localization, n) is not None
         )  # fmt: skip
-        state = _State(fields, grid, names)
+        stride = None if self.weight_grid is None else self.weight_grid.stride
+        groups = tiles.groups_of(fields, grid, names, stride)
+        used = status == USED
         mine = obs.isel(obs=np.flatnonzero(used))
-        seen = core.Modelled(
-            np.ascontiguousarray(modelled[used]), mine["value"].values.astype(np.float64),
-            mine["error_std"].values.astype(np.float64), _places_of(mine, grid, names),
+        system = self._system(
+            core.Modelled(
+                np.ascontiguousarray(modelled[used]), mine["value"].values.astype(np.float64),
+                mine["error_std"].values.astype(np.float64), _places_of(mine, grid, names),
+            )
         )  # fmt: skip
-        parts = (
-            [self.analyse(*part, seen) for part in state.parts()]
-            if not self.draws
-            else self._with_one_draw(state, seen)
-        )
-        analysis = state.fields(background)
-        found = state.on_grid(parts, with_signal=self._transform is not None)
-        return analysis, found.merge(_statistics(obs, status, modelled))
-
-    def _with_one_draw(self, state: _State, seen: core.Modelled) -> list[core.Found]:
-        """All parts of the state with the same random numbers."""
-        if self.rng is None:
-            raise ValueError(f"{type(self).__name__} draws random numbers: give rng= a seed or a numpy Generator")
-        seed = self.rng.integers(2**63)
-        return [self.analyse(*part, seen, rng=np.random.default_rng(seed)) for part in state.parts()]
+        inflate = core.inflating(self.inflation)
+        analysis, said = background.copy(deep=False), {}
+        for group in groups:
+            done, of_places = tiles.analysed(group, system, inflate, [limits[n] for n in group.names], stride)
+            said[group] = of_places
+            for name, field in zip(group.names, done, strict=True):
+                new = field.transpose(*fields[name].dims)
+                if isinstance(background, xr.DataArray):
+                    analysis = new
+                else:
+                    analysis[name] = new
+        silent = {"dfs", "srf"} if self._transform == kernels.EAKF else set()
+        silent |= {"n_bounded"} if self.bounds is None else set()
+        return analysis, _on_grid(said, silent).merge(_statistics(obs, status, modelled))
 
 
 class ETKF(EnsembleMethod):
@@ -214,7 +242,7 @@ class EnKF(EnsembleMethod):
 class EAKF(EnsembleMethod):
     """Ensemble adjustment Kalman filter (Anderson 2001, 2003): observations one by one, in the table's order."""
 
-    _transform = None
+    _transform = kernels.EAKF
 
 
 # ---- what goes in -----------------------------------------------------------------------------------------------------
@@ -290,119 +318,26 @@ def _places_of(obs: xr.Dataset, grid: Grid, names: tuple[str, ...]) -> core.Plac
                 f"the localization has {name}=, but the observations have no {name}; give table(..., {name}=...)"
             )
         extra.append(obs["depth"].values if name == "depth" else elapsed(obs["time"].values))
-    return _places(obs[a].values, obs[b].values, extra, names, grid.planar)
-
-
-def _places(a: np.ndarray, b: np.ndarray, extra: list[np.ndarray], names: tuple[str, ...], planar: bool) -> core.Places:
-    at = np.column_stack([a, b]).astype(np.float64) if planar else unit_vectors(a, b) * _KM
-    columns = np.column_stack([np.asarray(e, np.float64) for e in extra]) if extra else np.empty((len(at), 0))
-    return core.Places(np.ascontiguousarray(at), np.ascontiguousarray(columns), names, 0.0 if planar else _KM)
-
-
-class _State:
-    """Fields as arrays (members, fields, places), one for each set of extra coordinates that their places have."""
-
-    def __init__(self, fields: Mapping[Hashable, xr.DataArray], grid: Grid, names: tuple[str, ...]) -> None:
-        self.grid, self.names = grid, names
-        self._parts: list[
-            tuple[list[tuple[Hashable, xr.DataArray, tuple[str, ...]]], np.ndarray, np.ndarray, core.Places]
-        ] = []
-        for extra in names:
-            if all(place_of(field, extra) is None for field in fields.values()):  # type: ignore[arg-type]
-                raise ValueError(
-                    f"the localization has {extra}=, but no field has a {extra}; assign it, for example "
-                    f"background.assign_coords({extra}=...), or leave {extra}= out"
-                )
-        groups: dict[tuple[Any, ...], list[tuple[Hashable, xr.DataArray]]] = {}
-        axes: dict[tuple[Any, ...], list[xr.DataArray]] = {}
-        for name, field in fields.items():
-            if not set(grid.dims) <= set(field.dims):
-                raise ValueError(f"{name!r} has the dimensions {field.dims} and lies not on the grid {grid.dims}")
-            own = [_axis(field, n) for n in names]
-            key = tuple((a.dims, a.values.tobytes()) for a in own)
-            groups.setdefault(key, []).append((name, field))
-            axes[key] = own
-        for key, group in groups.items():
-            self._parts.append(self._part(group, axes[key]))
-
-    def _part(self, group: list[tuple[Hashable, xr.DataArray]], own: list[xr.DataArray]) -> Any:
-        along = [str(d) for a in own for d in a.dims]
-        dims = (*self.grid.dims, *along)
-        pieces, laid = [], []
-        for name, field in group:
-            rest = tuple(d for d in field.dims if d not in dims and d != "member")
-            ordered = field.transpose("member", *rest, *dims)
-            shape = ordered.shape
-            values = np.asarray(ordered.values).reshape(shape[0], int(np.prod(shape[1 : 1 + len(rest)])), -1)
-            laid.append((name, ordered, rest))
-            pieces.append(values)
-        state = np.concatenate(pieces, axis=1, dtype=np.result_type(*pieces))
-        there = np.isfinite(state)
-        some = there.any(axis=0) & ~there.all(axis=0)
-        if some.any():
-            f, c = (int(k[0]) for k in np.nonzero(some))
-            at = int(np.searchsorted(np.cumsum([p.shape[1] for p in pieces]), f, side="right"))
-            raise ValueError(
-                f"{group[at][0]!r} is missing in {int((~there[:, f, c]).sum())} of {state.shape[0]} members at one cell, and at "
-                f"{int(some.sum())} cells in some members only; fill it, or mask it in all of them"
-            )
-        lon, lat = self.grid.lon.values, self.grid.lat.values
-        a, b = np.meshgrid(lon, lat) if self.grid.kind == "rectilinear" else (lon, lat)
-        n_extra = int(np.prod([x.size for x in own if x.ndim], initial=1))
-        columns = np.meshgrid(*[x.values.ravel() for x in own], indexing="ij") if own else []
-        extra = [np.tile(c.ravel(), a.size) for c in columns]
-        places = _places(
-            np.repeat(a.ravel(), n_extra), np.repeat(b.ravel(), n_extra), extra, self.names, self.grid.planar
-        )
-        missing = ~there.all(axis=0)
-        nowhere = ~np.isfinite(places.at).all(axis=1)
-        places.at[nowhere] = np.inf
-        return laid, state, missing | nowhere, places
-
-    def parts(self) -> list[tuple[np.ndarray, np.ndarray, core.Places]]:
-        """What the core is given; it changes the arrays."""
-        return [(state, missing, places) for _, state, missing, places in self._parts]
-
-    def fields(self, background: Any) -> Any:
-        """The background with the values as they are now."""
-        out = background.copy()
-        for laid, state, _, _ in self._parts:
-            first = 0
-            for name, ordered, rest in laid:
-                many = int(np.prod([ordered.sizes[d] for d in rest], initial=1))
-                values = state[:, first : first + many].reshape(ordered.shape).astype(ordered.dtype, copy=False)
-                first += many
-                new = ordered.copy(data=values)
-                if isinstance(background, xr.DataArray):
-                    return new.transpose(*background.dims)
-                out[name] = new.transpose(*background[name].dims)
-        return out
-
-    def on_grid(self, parts: list[core.Found], *, with_signal: bool) -> xr.Dataset:
-        """Counts and degrees of freedom, where there are several kinds of places those with the most."""
-        which = int(np.argmax([len(p[3].at) for p in self._parts]))
-        _, ordered, rest = self._parts[which][0][0]
-        sample = ordered.isel(dict.fromkeys(("member", *rest), 0), drop=True)
-        found = parts[which]
-        said = {"n_local": (found.counts, "observations that reached the place")}
-        if with_signal:
-            said["dfs"] = (found.signals, "degrees of freedom for signal")
-        return xr.Dataset(
-            {
-                name: (sample.dims, values.reshape(sample.shape), {"long_name": long_name, "units": "1"})
-                for name, (values, long_name) in said.items()
-            },
-            coords=sample.coords,
-        )
-
-
-def _axis(field: xr.DataArray, name: str) -> xr.DataArray:
-    """Where a field's values are in depth or time; NaN where it has none: then observations of all reach it alike."""
-    found = place_of(field, name)  # type: ignore[arg-type]
-    return xr.DataArray(np.nan) if found is None else found
+    return tiles.places_at(obs[a].values, obs[b].values, extra, names, grid.planar)
 
 
 # ---- what comes out ---------------------------------------------------------------------------------------------------
+
+
+def _on_grid(said: Mapping[tiles.Group, list[Any]], silent: set[str]) -> xr.Dataset:
+    """What is said of the places; where there are several kinds, of those that are the most."""
+    group = max(said, key=lambda g: int(np.prod(g.shape)))
+    sample = group.sample()
+    return xr.Dataset(
+        {
+            name: xr.DataArray(values, dims=group.dims, attrs={"long_name": title, "units": "1"}).transpose(
+                *sample.dims
+            )
+            for (name, title), values in zip(tiles.SAID.items(), said[group], strict=True)
+            if name not in silent
+        },
+        coords=sample.coords,
+    )
 
 
 def _statistics(obs: xr.Dataset, status: np.ndarray, modelled: np.ndarray) -> xr.Dataset:
@@ -417,10 +352,12 @@ def _statistics(obs: xr.Dataset, status: np.ndarray, modelled: np.ndarray) -> xr
     return obs.rename(places).assign(
         innovation=("obs", innovation, {"long_name": "observation minus mean of the background", **units}),
         spread=("obs", spread, {"long_name": "standard deviation of the background there", **units}),
+        hx=(("obs", "member"), modelled, {"long_name": "what the member would have measured", **units}),
         status=("obs", status.astype(np.int8), STATUS),
         n_used=int(used.sum()),
         n_outside=int((status == OUTSIDE).sum()),
         n_flagged=int((status == FLAGGED).sum()),
+        n_duplicate=int((status == DUPLICATE).sum()),
         innovation_mean=float(d.mean()),
         innovation_rms=float(np.sqrt((d**2).mean())),
         innovation_chi2=float((d**2 / expected).mean()),

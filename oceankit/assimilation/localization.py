@@ -8,7 +8,7 @@ import numpy as np
 
 from oceankit.assimilation._scales import above_zero, in_days
 
-__all__ = ["Boxcar", "GaspariCohn", "Localization"]
+__all__ = ["Boxcar", "GaspariCohn", "Localization", "WeightGrid"]
 
 TaperOn = Literal["R", "anomalies"]
 
@@ -74,6 +74,34 @@ class Boxcar(Localization):
     """
 
     function = 1
+
+
+class WeightGrid:
+    """Find the transforms at every ``stride``-th row and column of the grid and interpolate them bilinearly between.
+
+    Weights vary as smoothly as the taper does, so that little is lost while the stride is a third of the localization's
+    radius or less (Yang, Kalnay, Hunt and Bowler 2009). Rows and columns at the edges always have their own.
+
+    Examples
+    --------
+    >>> WeightGrid(3)
+    WeightGrid(3)
+    """
+
+    def __init__(self, stride: int) -> None:
+        if isinstance(stride, bool) or not isinstance(stride, int | np.integer) or stride < 1:
+            raise ValueError(f"WeightGrid(stride={stride!r}): give a whole number of at least 1")
+        self.stride = int(stride)
+
+    def __repr__(self) -> str:
+        return f"WeightGrid({self.stride})"
+
+
+def check_weight_grid(weight_grid: Any, method: str) -> WeightGrid | None:
+    """``weight_grid``, if it is one."""
+    if weight_grid is not None and not isinstance(weight_grid, WeightGrid):
+        raise ValueError(f"{method}(weight_grid={weight_grid!r}): give WeightGrid(stride) or None")
+    return weight_grid
 
 
 def check(localization: Any, method: str) -> Localization | None:

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
+from oceankit.assimilation._background import BackgroundMethod, Std, modelled_at, statistics, title_of
+from oceankit.assimilation._bounds import Bounds, checked_bounds
 from oceankit.assimilation._oi_solver import Setting, System, analyse, local, solve_all
 from oceankit.assimilation._scales import in_days
-from oceankit.assimilation._status import FLAGGED, OUTSIDE, STATUS, USED, status_of
+from oceankit.assimilation._status import USED, status_of
 from oceankit.fields import blocks
-from oceankit.fields.checks import aligned
 from oceankit.fields.grid import Grid
 from oceankit.numerics import covariance as covariances
 from oceankit.numerics import neighbours, threads
 from oceankit.numerics.sphere import EARTH_RADIUS
-from oceankit.observations.matching import by_variable, same_units
-from oceankit.observations.operators import Interp, elapsed, place_of
-from oceankit.observations.table import ObservationError, validate
+from oceankit.observations.matching import same_units
+from oceankit.observations.operators import elapsed, place_of
+from oceankit.observations.table import ObservationError
 
 __all__ = ["OptimalInterpolation"]
 
 
-class OptimalInterpolation:
+class OptimalInterpolation(BackgroundMethod):
     """Optimal interpolation (Gandin 1963; Daley 1991, chapter 4; Bretherton, Davis and Fandry 1976).
 
     The analysis is ``xb + C (S + R)^-1 (y - H xb)``: C is the background covariance between analysis point and
@@ -50,6 +50,9 @@ class OptimalInterpolation:
     n_nearest
         Use the so many nearest observations at each point (nearest in scaled distance); None solves with all of them
         at once, which is exact.
+    bounds
+        (lowest, highest) that the analysis keeps, None where there is none; for a Dataset a mapping from variable to such a
+        pair. What was set to a bound is counted.
 
     Examples
     --------
@@ -66,12 +69,13 @@ class OptimalInterpolation:
     def __init__(
         self,
         *,
-        background_error_std: float | xr.DataArray | Mapping[str, float | xr.DataArray],
+        background_error_std: Std,
         length_scale: float,
         depth_scale: float | None = None,
         time_scale: Any = None,
         covariance: Literal["gaspari_cohn", "gaussian", "matern"] = "gaspari_cohn",
         n_nearest: int | None = None,
+        bounds: Bounds = None,
     ) -> None:
         if covariance not in covariances.FUNCTIONS:
             raise ValueError(
@@ -85,75 +89,17 @@ class OptimalInterpolation:
         if n_nearest is not None and not (isinstance(n_nearest, int | np.integer) and n_nearest >= 1):
             raise ValueError(f"n_nearest={n_nearest!r}; it is a whole number of at least 1, or None for all")
         self.background_error_std = background_error_std
+        self.bounds = checked_bounds(bounds)
         self.length_scale = float(length_scale)
         self.depth_scale = None if depth_scale is None else float(depth_scale)
         self.time_scale = None if time_scale is None else in_days(time_scale, "time_scale")
         self.covariance = covariance
         self.n_nearest = None if n_nearest is None else int(n_nearest)
 
-    def assimilate(
-        self,
-        background: xr.DataArray | xr.Dataset,
-        observations: xr.Dataset,
-        *,
-        hx: xr.DataArray | np.ndarray | Callable[[xr.DataArray, xr.Dataset], xr.DataArray] | None = None,
-    ) -> tuple[Any, xr.Dataset]:
-        """The analysis and its diagnostics.
-
-        Parameters
-        ----------
-        background
-            A field, or a Dataset of several (then each observation's ``variable`` says which it belongs to; they are
-            analysed one by one). Lazy fields give lazy analyses; only H(x) is computed at once.
-        observations
-            A table from :func:`oceankit.observations.table`. Flags 3, 4 and 9 are not used.
-        hx
-            The background at the observations: values along ``obs``, or a function of (field, observations). None is
-            :class:`oceankit.observations.operators.Interp`.
-
-        Returns
-        -------
-        analysis
-            Like ``background``.
-        diagnostics : Dataset
-            On the grid ``increments`` and ``analysis_error_variance``; along ``obs`` the table with ``innovation``
-            (observation minus background), ``residual`` (minus analysis), ``status``, and its positions as ``obs_lon``,
-            ``obs_lat`` (``obs_time``, ``obs_depth``); as numbers ``n_used``,
-            ``n_outside``, ``n_flagged``, ``innovation_mean``, ``innovation_rms``, ``residual_rms``,
-            ``innovation_chi2`` (mean of d^2 / (background + observation variance)) and, where all observations are
-            solved at once, ``reduced_chi2`` (d^T (S + R)^-1 d / n); both are near 1 where the errors stated are right.
-            For a Dataset each name ends in ``_<variable>``.
-
-        Raises
-        ------
-        ValueError
-            If no observation can be used, units differ, or the covariance is not positive definite.
-        """
-        obs = validate(observations)
-        if isinstance(background, xr.DataArray):
-            (obs,) = by_variable({background.name: background}, obs).values()
-            return self._one(background, Grid.from_dataset(background), obs, hx)
-        if not isinstance(background, xr.Dataset):
-            raise ValueError(f"the background is a DataArray or Dataset, not a {type(background).__name__}")
-        if hx is not None and not callable(hx):
-            raise ValueError("hx= for a Dataset is a function of (field, observations), or None")
-        grid = Grid.from_dataset(background)
-        on_grid = {
-            n: v for n, v in background.data_vars.items() if set(grid.dims) <= set(v.dims) and v.dtype.kind in "fiu"
-        }
-        fields = {n: v for n, v in on_grid.items() if n not in grid.described_by}
-        analysis, parts = background.copy(), []
-        for name, mine in by_variable(fields, obs).items():
-            field, found = self._one(background[name], grid, mine, hx)
-            analysis[name] = field
-            names = {v: f"{v}_{name}" for v in found.variables if v not in background.coords and v != "obs"}
-            parts.append(found.rename({**names, "obs": f"obs_{name}"}))
-        return analysis, xr.merge(parts, compat="override")
-
     def _one(self, background: xr.DataArray, grid: Grid, obs: xr.Dataset, hx: Any) -> tuple[xr.DataArray, xr.Dataset]:
         same_units(background, obs)
         setting = self._setting(background, grid, obs)
-        modelled = _modelled(background, grid, obs, hx)
+        modelled = modelled_at(background, grid, obs, hx)
         std_field, std_obs = self._background_std(background, grid, obs)
         status = status_of(np.isfinite(modelled) & np.isfinite(std_obs), obs, grid)
         used = status == USED
@@ -169,15 +115,10 @@ class OptimalInterpolation:
         )
         at_obs = np.full(used.size, np.nan)
         at_obs[used] = system.at_observations
-        analysis = (background + increments.astype(_dtype(background))).rename(background.name)
-        analysis.attrs = dict(background.attrs)
-        found = xr.Dataset(
-            {
-                "increments": _increments(increments, background),
-                "analysis_error_variance": _variance(variance, background),
-            }
-        )
-        return analysis, found.merge(_statistics(obs, status, innovation, innovation - at_obs, std_obs, system))
+        analysis, found = self._analysis(background, increments)
+        found["analysis_error_variance"] = _variance(variance, background)
+        said = statistics(obs, status, innovation, innovation - at_obs, std_obs, system.chi2)
+        return analysis, found.merge(said)
 
     # ---- the problem ----------------------------------------------------------------------------------------------
 
@@ -226,41 +167,6 @@ class OptimalInterpolation:
             covariances.FUNCTIONS[self.covariance], self.n_nearest,
         )  # fmt: skip
 
-    def _background_std(self, background: xr.DataArray, grid: Grid, obs: xr.Dataset) -> tuple[xr.DataArray, np.ndarray]:
-        given = self.background_error_std
-        if isinstance(given, Mapping):
-            if background.name not in given:
-                raise ValueError(f"background_error_std has no entry for {background.name!r}; it has {list(given)}")
-            given = given[str(background.name)]
-        if isinstance(given, xr.DataArray) and given.ndim:
-            std = given.compute()
-            strange = [d for d in std.dims if d not in background.dims]
-            if strange or any(std.sizes[d] != background.sizes[d] for d in std.dims):
-                raise ValueError(
-                    f"background_error_std has dimensions {dict(std.sizes)}, the background {dict(background.sizes)}; "
-                    "give it on the background's grid"
-                )
-            axes = {d: background[d].values for d in std.dims if d in background.coords}
-            std = aligned(std, axes, "background_error_std").assign_coords(
-                {n: c for n, c in background.coords.items() if set(c.dims) <= set(std.dims)}
-            )
-            if bool((std <= 0).any()):
-                raise ValueError(f"background_error_std holds {float(std.min()):g}; a standard deviation is above zero")
-            if set(grid.dims) <= set(std.dims):
-                return std, np.asarray(Interp()(std, obs, grid=grid).values, np.float64)
-            whole = std.broadcast_like(
-                background.isel({d: 0 for d in background.dims if d not in (*grid.dims, *std.dims)})
-            )
-            return std, np.asarray(Interp()(whole, obs, grid=grid).values, np.float64)
-        if not isinstance(given, float | int | np.floating | np.integer | xr.DataArray):
-            raise ValueError(
-                f"background_error_std is a {type(given).__name__}; give a number, or a DataArray on the background's grid"
-            )
-        number = float(given)
-        if not (np.isfinite(number) and number > 0):
-            raise ValueError(f"background_error_std={number:g}; a standard deviation is above zero")
-        return xr.DataArray(number), np.full(obs.sizes["obs"], number)
-
     def _system(self, setting: Setting, obs: xr.Dataset, innovation: np.ndarray, std: np.ndarray) -> System:
         horizontal = [obs["lon"], obs["lat"]] if "lon" in obs.variables else [obs["x"], obs["y"]]
         rest = [obs["depth"].values if n == "depth" else elapsed(obs["time"].values) for n in setting.extra]
@@ -268,82 +174,27 @@ class OptimalInterpolation:
         variance = obs["error_std"].values ** 2
         if setting.n_nearest is None:
             return solve_all(setting, at, innovation, std, variance)
-        system = System(at, std, innovation, variance, neighbours.build(at), None, None, np.empty(0), np.nan)
+        tree = neighbours.build(at)
+        # In the order of the tree: what is near a point lies together in memory.
+        order = tree.order
+        at, std = np.ascontiguousarray(at[order]), std[order]
+        sorted_tree = tree._replace(order=np.arange(order.size))
+        system = System(at, std, innovation[order], variance[order], sorted_tree, None, None, np.empty(0), np.nan)
         everywhere = np.ones(at.shape[0], bool)
 
         def work(start: int, stop: int) -> np.ndarray:
             return local(setting, system, everywhere[start:stop], at[start:stop], std[start:stop])[:, 0]
 
-        return system._replace(at_observations=np.concatenate(threads.over_blocks(work, at.shape[0], block=512)))
+        there = np.empty(order.size)
+        there[order] = np.concatenate(threads.over_blocks(work, order.size, block=512))
+        return system._replace(at_observations=there)
 
 
 # ---- what goes in and comes out ---------------------------------------------------------------------------------------
 
 
-def _modelled(background: xr.DataArray, grid: Grid, obs: xr.Dataset, hx: Any) -> np.ndarray:
-    if hx is None and not (
-        grid.kind in ("rectilinear", "curvilinear") or (grid.kind == "mesh" and grid.location == "node")
-    ):
-        what = "the faces of a mesh" if grid.kind == "mesh" else "bare points"
-        raise ValueError(
-            f"values on {what} have no neighbours to interpolate between; give hx=operators.Interp('nearest')"
-        )
-    found = Interp()(background, obs, grid=grid) if hx is None else hx(background, obs) if callable(hx) else hx
-    values = np.asarray(found, np.float64)
-    if values.shape != (obs.sizes["obs"],):
-        raise ValueError(
-            f"hx has shape {values.shape}, but there are {obs.sizes['obs']} observations; give one value each"
-        )
-    return values
-
-
-def _title(field: xr.DataArray) -> str:
-    return str(field.attrs.get("long_name", field.attrs.get("standard_name", field.name or "the field")))
-
-
-def _dtype(background: xr.DataArray) -> np.dtype:
-    """Floats keep their precision; whole numbers cannot hold an increment."""
-    return np.result_type(background.dtype, np.float32)
-
-
-def _increments(increments: xr.DataArray, background: xr.DataArray) -> xr.DataArray:
-    out = increments.astype(_dtype(background))
-    out.attrs = {"long_name": f"analysis increment of {_title(background)}"}
-    if "units" in background.attrs:
-        out.attrs["units"] = background.attrs["units"]
-    return out
-
-
 def _variance(variance: xr.DataArray, background: xr.DataArray) -> xr.DataArray:
-    variance.attrs = {"long_name": f"analysis-error variance of {_title(background)}"}
+    variance.attrs = {"long_name": f"analysis-error variance of {title_of(background)}"}
     if "units" in background.attrs:
         variance.attrs["units"] = f"({background.attrs['units']})2"
     return variance
-
-
-def _statistics(
-    obs: xr.Dataset, status: np.ndarray, innovation: np.ndarray, residual: np.ndarray, std: np.ndarray, system: System
-) -> xr.Dataset:
-    used = status == USED
-    d, r = innovation[used], residual[used]
-    units = {k: v for k, v in obs["value"].attrs.items() if k == "units"}
-    # The grid has coordinates of these names too.
-    places = {n: f"obs_{n}" for n in ("lon", "lat", "x", "y", "depth", "time") if n in obs.coords}
-    out = obs.rename(places).assign(
-        innovation=("obs", innovation, {"long_name": "observation minus background", **units}),
-        residual=("obs", residual, {"long_name": "observation minus analysis", **units}),
-        status=("obs", status.astype(np.int8), STATUS),
-    )
-    expected = std[used] ** 2 + obs["error_std"].values[used] ** 2
-    numbers: dict[str, Any] = {
-        "n_used": int(used.sum()),
-        "n_outside": int((status == OUTSIDE).sum()),
-        "n_flagged": int((status == FLAGGED).sum()),
-        "innovation_mean": float(d.mean()),
-        "innovation_rms": float(np.sqrt((d**2).mean())),
-        "residual_rms": float(np.sqrt((r**2).mean())),
-        "innovation_chi2": float((d**2 / expected).mean()),
-    }
-    if np.isfinite(system.chi2):
-        numbers["reduced_chi2"] = system.chi2
-    return out.assign(numbers)

@@ -7,6 +7,8 @@ and dates come from their CF attributes; coastlines come from the files of a pac
 
 from oceankit.products._frame import degrees_text
 from oceankit.products._style import date_text, pretty_units
+from oceankit.products.assimilation_figures import plot_assimilation
+from oceankit.products.assimilation_panels import plot_desroziers, plot_rank_histogram, plot_spread_skill
 from oceankit.products.bulletin import bulletin, bulletin_text
 from oceankit.products.coastlines import add_land, coast
 from oceankit.products.colours import colours_for, in_units
@@ -23,9 +25,13 @@ __all__ = [
     "date_text",
     "degrees_text",
     "in_units",
+    "plot_assimilation",
+    "plot_desroziers",
     "plot_hovmoller",
     "plot_map",
+    "plot_rank_histogram",
     "plot_regridding",
     "plot_series",
+    "plot_spread_skill",
     "pretty_units",
 ]

@@ -296,13 +296,47 @@ def test_kernels_agree_with_plain_python(case):
     np.testing.assert_allclose(fast, np.exp(-0.5 * (distance**2 + (rest**2).sum(-1))), rtol=1e-14)
     matrix = b[:, :3] @ b[:, :3].T + np.eye(5)
     factor = np.linalg.cholesky(matrix)
-    sides = np.column_stack([np.arange(5.0), np.ones(5)])
-    for eliminate in (_oi_kernels._eliminate, _oi_kernels._eliminate.py_func):
-        work = np.column_stack([matrix, sides])
-        assert eliminate(work, 5)
-        np.testing.assert_allclose(np.triu(work[:, :5]), factor.T, rtol=1e-12, atol=1e-13)
-        np.testing.assert_allclose(work[:, 5:], np.linalg.solve(factor, sides), rtol=1e-11)
-        assert not eliminate(-np.eye(3), 3)
+    sides = np.column_stack([np.arange(5.0), np.ones(5), np.zeros(5)])
+    work = np.column_stack([matrix, sides])
+    assert _oi_kernels._eliminate(work, 5)
+    np.testing.assert_allclose(np.triu(work[:, :5]), factor.T, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(work[:, 5:], np.linalg.solve(factor, sides), rtol=1e-11)
+    assert not _oi_kernels._eliminate(-np.eye(8), 8)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 8, 9, 40, 65, 130])
+def test_elimination_of_any_size_is_that_of_numpy(n):
+    rng = np.random.default_rng(n)
+    half = rng.normal(size=(n, n))
+    matrix, sides = half @ half.T + np.eye(n), rng.normal(size=(n, 2))
+    work = np.zeros((n, -(-(n + 2) // 8) * 8))
+    work[:, :n], work[:, n : n + 2] = np.triu(matrix), sides
+    assert _oi_kernels._eliminate(work, n)
+    factor = np.linalg.cholesky(matrix)
+    np.testing.assert_allclose(np.triu(work[:, :n]), factor.T, rtol=1e-8, atol=1e-11)
+    np.testing.assert_allclose(work[:, n : n + 2], np.linalg.solve(factor, sides), rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("function", [0, 1, 2])
+@pytest.mark.parametrize("radius", [0.0, 40.0])
+def test_covariances_of_many_are_those_of_pairs(function, radius):
+    rng = np.random.default_rng(5)
+    horizontal = 3 if radius else 2
+    for n, wide in ((11, 0.5), (24, 9.0)):
+        at = rng.normal(size=(n, 3))
+        at = radius * (at * wide / 9 + [0, 0, 2.0]) if radius else at * wide
+        at = radius * at / np.linalg.norm(at, axis=1, keepdims=True) if radius else at[:, :2]
+        at = np.column_stack([at, rng.normal(size=(n, 2))])
+        expected = np.empty((n, n))
+        _oi_kernels.correlation_matrix(at, at, horizontal, radius, function, expected)
+        std = rng.uniform(0.5, 2, n)
+        expected *= std[:, None] * std
+        columns = np.repeat(at[:1].T, -(-n // 8) * 8, axis=1)
+        columns[:, :n] = at.T
+        space, found = np.empty((3, n * columns.shape[1])), np.zeros((n, columns.shape[1]))
+        for covariances in (_oi_kernels._covariances, _oi_kernels._covariances.py_func):
+            covariances(columns, std, n, horizontal, radius, function, *space, found)
+            np.testing.assert_allclose(np.triu(found[:, :n]), np.triu(expected), rtol=1e-12, atol=1e-13)
 
 
 def test_great_circles_from_chords_to_rounding():

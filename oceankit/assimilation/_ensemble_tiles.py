@@ -1,0 +1,353 @@
+"""Fields of an ensemble as tiles of places, for the kernels: eager ones in place, lazy ones chunk by chunk.
+
+A place is a column of the grid, or one level of it where depth or time is localized. What a place becomes depends on its
+own values and on the observations that reach it, so tiles and chunks change nothing, to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from itertools import product
+from typing import Any, NamedTuple
+
+import dask
+import dask.array
+import numpy as np
+import xarray as xr
+
+from oceankit.assimilation import _ensemble_core as core
+from oceankit.assimilation import _ensemble_kernels as kernels
+from oceankit.assimilation._ensemble_core import Anchors, Places
+from oceankit.fields import blocks
+from oceankit.fields.grid import Grid
+from oceankit.numerics import threads
+from oceankit.numerics.lanes import lanes_of
+from oceankit.numerics.sphere import EARTH_RADIUS, lonlat, unit_vectors
+from oceankit.observations.operators import place_of
+
+__all__ = ["SAID", "Geometry", "Group", "analysed", "groups_of", "places_at"]
+
+_KM = EARTH_RADIUS / 1e3
+_TILE = 32
+
+SAID = {
+    "n_local": "observations that reached the place",
+    "dfs": "degrees of freedom for signal",
+    "srf": "spread reduction factor: spread of the modelled observations before over after, less one",
+    "n_bounded": "values of members that were set to a bound",
+}
+"""What is said of each place, in this order."""
+
+
+class Geometry(NamedTuple):
+    """Where the places of a box of the grid are."""
+
+    at: np.ndarray
+    """float64 (rows, columns, 2 or 3); one row where the grid has one dimension"""
+    levels: np.ndarray
+    """float64 (levels, extras): depths and times, where these are localized"""
+    names: tuple[str, ...]
+    sphere: float
+    origin: tuple[int, int]
+    """First row and column of the box in the grid"""
+    anchors: tuple[np.ndarray, np.ndarray] | None
+    """Rows and columns of the grid where transforms are found, those of the box and around it"""
+    anchors_at: np.ndarray
+    """float64 (anchor rows, anchor columns, 2 or 3)"""
+    flat: bool
+    """Whether the grid has one dimension"""
+
+    def places(self, rows: slice, columns: slice) -> Places:
+        """Those of a tile of the box."""
+        return self._levelled(self.at[rows, columns].reshape(-1, self.at.shape[2]))
+
+    def reached(self) -> Places:
+        """All for which transforms are found."""
+        at = self.at if self.anchors is None else self.anchors_at
+        return self._levelled(at.reshape(-1, at.shape[2]))
+
+    def between(self, rows: slice, columns: slice) -> Anchors | None:
+        """How a tile of the box lies between anchors."""
+        if self.anchors is None:
+            return None
+        found = [
+            _between(known, np.arange(part.start, part.stop) + first)
+            for known, part, first in zip(self.anchors, (rows, columns), self.origin, strict=True)
+        ]
+        (j, below, row_shares), (i, left, column_shares) = found
+        at = self.anchors_at[j][:, i]
+        shape = (*at.shape[:2], len(self.levels))
+        places = self._levelled(at.reshape(-1, at.shape[2]))
+        places = places._replace(
+            at=places.at.reshape(*shape, at.shape[2]), extra=places.extra.reshape(*shape, self.levels.shape[1])
+        )
+        return Anchors(places, below, row_shares, left, column_shares)
+
+    def _levelled(self, at: np.ndarray) -> Places:
+        extra = np.tile(self.levels, (len(at), 1))
+        return Places(np.repeat(at, len(self.levels), axis=0), extra, self.names, self.sphere)
+
+    def box(self, rows: slice, columns: slice) -> Geometry:
+        """A part of the grid by itself."""
+        out = self._replace(at=self.at[rows, columns], origin=(rows.start, columns.start))
+        if self.anchors is None:
+            return out
+        spans = [
+            _between(known, np.arange(p.start, p.stop))[0]
+            for known, p in zip(self.anchors, (rows, columns), strict=True)
+        ]
+        (j, i), (known_rows, known_columns) = spans, self.anchors
+        return out._replace(
+            anchors=(known_rows[j], known_columns[i]), anchors_at=np.ascontiguousarray(self.anchors_at[j][:, i])
+        )
+
+
+def _between(known: np.ndarray, at: np.ndarray) -> tuple[slice, np.ndarray, np.ndarray]:
+    """The span of anchors that is needed, and in it for each place the anchor before it and how far it is to the next."""
+    low = np.clip(np.searchsorted(known, at, side="right") - 1, 0, max(len(known) - 2, 0))
+    high = np.minimum(low + 1, len(known) - 1)
+    width = np.maximum(known[high] - known[low], 1)
+    return slice(int(low[0]), int(high[-1]) + 1), low - low[0], (at - known[low]) / width
+
+
+def places_at(a: np.ndarray, b: np.ndarray, extra: list[np.ndarray], names: tuple[str, ...], planar: bool) -> Places:
+    """Places by longitude and latitude, or x and y, and by depth and time where these are localized."""
+    at = np.column_stack([a, b]).astype(np.float64) if planar else unit_vectors(a, b) * _KM
+    columns = np.column_stack([np.asarray(e, np.float64) for e in extra]) if extra else np.empty((len(at), 0))
+    return Places(np.ascontiguousarray(at), np.ascontiguousarray(columns), names, 0.0 if planar else _KM)
+
+
+class Group:
+    """Fields whose values have the same depths and times, and where they are."""
+
+    def __init__(
+        self, fields: Mapping[Hashable, xr.DataArray], grid: Grid, own: list[xr.DataArray], geometry: Geometry
+    ):
+        along = tuple(d for a in own for d in a.dims)
+        self.grid_dims = grid.dims
+        self.names = list(fields)
+        self._first = next(iter(fields.values()))
+        self.dims = (*grid.dims, *along)
+        self.rest = [tuple(d for d in f.dims if d not in self.dims and d != "member") for f in fields.values()]
+        self.ordered = [
+            f.transpose("member", *rest, *self.dims) for f, rest in zip(fields.values(), self.rest, strict=True)
+        ]
+        self.geometry = geometry
+        self.shape = tuple(self.ordered[0].sizes[d] for d in self.dims)
+        self.dtype = np.result_type(np.float32, *(f.dtype for f in self.ordered))
+        if self.dtype not in (np.float32, np.float64):
+            raise ValueError(f"{self.names} have the type {self.dtype}; give float32 or float64")
+
+    def sample(self) -> xr.DataArray:
+        """One layer of one member, in the user's order of dimensions."""
+        return self._first.isel(dict.fromkeys(("member", *self.rest[0]), 0), drop=True)
+
+
+def groups_of(
+    fields: Mapping[Hashable, xr.DataArray], grid: Grid, names: tuple[str, ...], stride: int | None
+) -> list[Group]:
+    """Fields by the depths and times that they have, where these are localized."""
+    for extra in names:
+        if all(place_of(field, extra) is None for field in fields.values()):  # type: ignore[arg-type]
+            raise ValueError(
+                f"the localization has {extra}=, but no field has a {extra}; assign it, for example "
+                f"background.assign_coords({extra}=...), or leave {extra}= out"
+            )
+    parts: dict[tuple[Any, ...], dict[Hashable, xr.DataArray]] = {}
+    axes: dict[tuple[Any, ...], list[xr.DataArray]] = {}
+    for name, field in fields.items():
+        if not set(grid.dims) <= set(field.dims):
+            raise ValueError(f"{name!r} has the dimensions {field.dims} and lies not on the grid {grid.dims}")
+        own = [_axis(field, n) for n in names]
+        key = tuple((a.dims, a.values.tobytes()) for a in own)
+        parts.setdefault(key, {})[name] = field
+        axes[key] = own
+    whole = _geometry(grid, names, stride)
+    out = []
+    for key, part in parts.items():
+        columns = np.meshgrid(*[x.values.ravel() for x in axes[key]], indexing="ij") if axes[key] else []
+        levels = np.column_stack([c.ravel() for c in columns]) if columns else np.empty((1, 0))
+        out.append(Group(part, grid, axes[key], whole._replace(levels=levels)))
+    return out
+
+
+def _axis(field: xr.DataArray, name: str) -> xr.DataArray:
+    """Where a field's values are in depth or time; NaN where it has none: then observations of all reach it alike."""
+    found = place_of(field, name)  # type: ignore[arg-type]
+    return xr.DataArray(np.nan) if found is None else found
+
+
+def _geometry(grid: Grid, names: tuple[str, ...], stride: int | None) -> Geometry:
+    lon, lat = grid.lon.values, grid.lat.values
+    a, b = np.meshgrid(lon, lat) if grid.kind == "rectilinear" else (lon, lat)
+    shape = a.shape if a.ndim == 2 else (1, a.size)
+    places = places_at(a.ravel(), b.ravel(), [], (), grid.planar)
+    at = places.at.reshape(*shape, places.at.shape[1])
+    at[~np.isfinite(at).all(axis=2)] = np.inf
+    out = Geometry(at, np.empty((1, 0)), names, places.sphere, (0, 0), None, np.empty((0, 0, at.shape[2])), a.ndim == 1)
+    if stride is None:
+        return out
+    if a.ndim != 2:
+        raise ValueError(
+            f"WeightGrid({stride}) needs a grid of rows and columns, and this one is {grid.kind}; leave weight_grid= out"
+        )
+    if not np.isfinite(at).all():
+        raise ValueError(
+            f"WeightGrid({stride}) needs a position of every cell, and {int((~np.isfinite(at).all(axis=2)).sum())} have none; "
+            "fill the coordinates on land, or leave weight_grid= out"
+        )
+    rows, columns = (np.unique(np.append(np.arange(0, n, stride), n - 1)) for n in shape)
+    return out._replace(anchors=(rows, columns), anchors_at=np.ascontiguousarray(at[rows][:, columns]))
+
+
+# ---- the work ---------------------------------------------------------------------------------------------------------
+
+
+class Task(NamedTuple):
+    """What a box of the grid is analysed with, besides its values and its observations."""
+
+    inflate: kernels.Inflating
+    names: list[Hashable]
+    bounds: list[tuple[float, float]]
+    layers: list[int]
+    dtype: np.dtype
+    tile: tuple[int, int]
+
+
+def analysed(
+    group: Group,
+    system: core.System,
+    inflate: kernels.Inflating,
+    bounds: Sequence[tuple[float, float]],
+    stride: int | None,
+) -> tuple[list[xr.DataArray], list[Any]]:
+    """The fields of a group after the analysis, and what is said of each place (``SAID``); lazy where a field is lazy."""
+    layers = [
+        int(np.prod([f.sizes[d] for d in rest], initial=1)) for f, rest in zip(group.ordered, group.rest, strict=True)
+    ]
+    across = _TILE * (stride or 1)
+    tile = (1, across * across) if group.geometry.flat else (across, across)
+    task = Task(inflate, group.names, list(bounds), layers, group.dtype, tile)
+    if any(blocks.is_lazy(f) for f in group.ordered):
+        results, said = _lazy(group, task, system)
+    else:
+        results, said = _box(task, group.geometry, system, group.shape, *(np.asarray(f.data) for f in group.ordered))
+    return [f.copy(data=r) for f, r in zip(group.ordered, results, strict=True)], said
+
+
+def _box(
+    task: Task, geometry: Geometry, system: core.System, shape: tuple[int, ...], *values: np.ndarray
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """A box of the grid: values of its fields (members, rest, grid, levels), and what is said of its places (``shape``)."""
+    # In the order in which the values lie in memory, so that the result lies as they did.
+    results = [np.empty_like(v) for v in values]
+    said = [np.zeros(shape, kind) for kind in (np.int64, np.float64, np.float64, np.int64)]
+    rows, columns = geometry.at.shape[:2]
+    tiles = [
+        (slice(j, min(j + task.tile[0], rows)), slice(i, min(i + task.tile[1], columns)))
+        for j, i in product(range(0, rows, task.tile[0]), range(0, columns, task.tile[1]))
+    ]
+
+    def work(begin: int, end: int) -> None:
+        for tile in tiles[begin:end]:
+            where = tile[1:] if geometry.flat else tile
+            rest = (slice(None),) * (len(shape) - len(where))
+            pieces = [v[(..., *where, *rest)] for v in values]
+            outs = [r[(..., *where, *rest)] for r in results]
+            for whole, part in zip(said, _tile(task, geometry, system, tile, pieces, outs), strict=True):
+                whole[where] = part.reshape(whole[where].shape)
+
+    threads.over_blocks(work, len(tiles), block=1)
+    return results, said
+
+
+def _tile(
+    task: Task, geometry: Geometry, system: core.System, tile: tuple[slice, slice], pieces: list[np.ndarray],
+    outs: list[np.ndarray],
+) -> list[np.ndarray]:  # fmt: skip
+    """One tile: its values laid out for the kernels, analysed and laid back."""
+    places = geometry.places(*tile)
+    members, number = pieces[0].shape[0], len(places.at)
+    state = np.empty((number, sum(task.layers), members), task.dtype)
+    missing = np.repeat(~np.isfinite(places.at).all(axis=1)[:, None], state.shape[1], axis=1)
+    first, lanes = np.concatenate([[0], np.cumsum(task.layers)]), lanes_of(task.dtype)
+    for k, (name, piece) in enumerate(zip(task.names, pieces, strict=True)):
+        flat = np.ascontiguousarray(piece, task.dtype).reshape(members, task.layers[k], number)
+        place, layer = kernels.gathered(flat, state, missing, first[k], lanes)
+        if place >= 0:
+            gone = int((~np.isfinite(flat[:, layer, place])).sum())
+            raise ValueError(
+                f"{name!r} is missing in {gone} of {members} members at {_where(places, place)}; fill it, or mask it in all of "
+                "them"
+            )
+    found = core.solve(system, task.inflate, state, missing, places, geometry.between(*tile))
+    bounded = np.zeros(number, np.int64)
+    for k, out in enumerate(outs):
+        flat = np.empty((members, task.layers[k], number), task.dtype)
+        kernels.scattered(state, first[k], flat, *task.bounds[k], bounded, lanes)
+        out[...] = flat.reshape(out.shape)
+    return [*found, bounded]
+
+
+def _where(places: Places, number: int) -> str:
+    at = places.at[number]
+    if places.sphere == 0.0:
+        return f"x={at[0]:g}, y={at[1]:g}"
+    lon, lat = lonlat(at / places.sphere)
+    return f"lon={float(lon):.4g}, lat={float(lat):.4g}"
+
+
+def _lazy(group: Group, task: Task, system: core.System) -> tuple[list[Any], list[Any]]:
+    """Each chunk of the grid by itself, with the observations that reach it."""
+    number = len(group.grid_dims)
+    chunks = _chunks(group)
+    lead = [f.ndim - len(group.shape) for f in group.ordered]
+    data = [
+        _rechunked(f.data, [*[(n,) for n in f.shape[:k]], *chunks, *[(n,) for n in group.shape[number:]]])
+        for f, k in zip(group.ordered, lead, strict=True)
+    ]
+    delayed = [d.to_delayed().reshape(tuple(len(c) for c in chunks)) for d in data]
+    out = [np.empty(delayed[0].shape, object) for _ in range(len(data) + len(SAID))]
+    shared = dask.delayed(task, traverse=False)
+    for at in np.ndindex(delayed[0].shape):
+        spans = tuple(slice(sum(c[:k]), sum(c[: k + 1])) for c, k in zip(chunks, at, strict=True))
+        geometry = group.geometry.box(*(spans if number == 2 else (slice(0, 1), *spans)))
+        mine = core.cut(system, geometry.reached())
+        shape = (*(s.stop - s.start for s in spans), *group.shape[number:])
+        both = dask.delayed((geometry, mine), traverse=False)
+        done = dask.delayed(_chunk, pure=False)(shared, both, shape, *(d[at] for d in delayed))
+        for k, d in enumerate(data):
+            out[k][at] = dask.array.from_delayed(done[0][k], (*d.shape[: lead[k]], *shape), d.dtype)
+        for k, kind in enumerate((np.int64, np.float64, np.float64, np.int64)):
+            out[len(data) + k][at] = dask.array.from_delayed(done[1][k], shape, kind)
+    arrays = [_joined(o, first, number) for o, first in zip(out, [*lead, *[0] * len(SAID)], strict=True)]
+    return arrays[: len(data)], arrays[len(data) :]
+
+
+def _chunk(
+    task: Task, observed: tuple[Geometry, core.System], shape: tuple[int, ...], *values: np.ndarray
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    return _box(task, *observed, shape, *values)
+
+
+def _chunks(group: Group) -> list[tuple[int, ...]]:
+    """Chunks of the grid's dimensions: those of the first lazy field."""
+    first = next(f for f in group.ordered if blocks.is_lazy(f))
+    start = first.ndim - len(group.shape)
+    return list(first.data.chunks[start : start + len(group.grid_dims)])
+
+
+def _rechunked(data: Any, chunks: Sequence[tuple[int, ...]]) -> Any:
+    if dask.is_dask_collection(data):
+        return data.rechunk(tuple(chunks))
+    return dask.array.from_array(np.asarray(data), chunks=tuple(chunks))
+
+
+def _joined(pieces: np.ndarray, first: int, number: int) -> Any:
+    """Chunks of the grid as one array; the grid's dimensions begin at ``first``."""
+    for axis in reversed(range(number)):
+        joined = np.empty(pieces.shape[:-1], object)
+        for at in np.ndindex(joined.shape):
+            joined[at] = dask.array.concatenate(list(pieces[at]), axis=first + axis)
+        pieces = joined
+    return pieces.item()
