@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["StoreError", "existing", "format_of", "is_zarr", "local", "replacing"]
+__all__ = ["StoreError", "existing", "format_of", "is_zarr", "local", "replacing", "taking"]
 
 _FORMATS: dict[str, Literal["netcdf", "zarr"]] = {".nc": "netcdf", ".zarr": "zarr"}
 _ZARR_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
@@ -72,9 +72,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     StoreError
         If the folder is missing, or something that is no product of this format is in the place.
     """
-    target = Path(os.path.realpath(Path(path).expanduser()))  # a link stays a link: what it points to is replaced
-    _check_place(target, os.fspath(path))
-    _recover(target)
+    target = _target(path)
     part = target.with_name(f".{target.name}.{socket.gethostname()}-{os.getpid()}-{next(_parts)}.part")
     _growing.add(part)
     try:
@@ -83,6 +81,21 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         _growing.discard(part)
         _remove(part)
+
+
+@contextmanager
+def taking(part: Path, path: str | os.PathLike[str]) -> Iterator[None]:
+    """Put a sibling that is complete in the place of ``path`` when the block ends well, as `replacing` does."""
+    target = _target(path)
+    yield
+    _put(part, target)
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    target = Path(os.path.realpath(Path(path).expanduser()))  # a link stays a link: what it points to is replaced
+    _check_place(target, os.fspath(path))
+    _recover(target)
+    return target
 
 
 def _check_place(target: Path, given: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,9 +13,9 @@ import netCDF4
 import xarray as xr
 import zarr
 
-from oceankit.fields import conventions, provenance
+from oceankit.fields import conventions, provenance, resuming
 from oceankit.fields.encoding import encoded
-from oceankit.fields.files import StoreError, format_of, replacing
+from oceankit.fields.files import StoreError, format_of, replacing, taking
 from oceankit.fields.hashing import digests, stored
 from oceankit.fields.opening import open_fields, sources_of
 from oceankit.fields.provenance import Integrity, check_integrity
@@ -31,6 +32,7 @@ def write(
     metadata: Mapping[str, Any] | None = None,
     inputs: Iterable[str | os.PathLike[str]] | None = None,
     options: Mapping[str, Any] | None = None,
+    resume: bool = False,
 ) -> None:
     """Write a product: NetCDF (``.nc``) or Zarr version 3 (``.zarr``), by the suffix of ``path``.
 
@@ -57,6 +59,11 @@ def write(
         arithmetic on it forgets.
     options
         How it was made, recorded as given; anything that JSON can say.
+    resume
+        Write lazy data to Zarr tile by tile (their chunks), beside ``path`` until the last is there. After a kill or a lost
+        node the same call goes on with the tiles that are missing. Whether the data are the same is seen from their layout,
+        coordinates, ``inputs`` and ``options``, not from values that nobody has computed yet: name in ``options`` what
+        makes them.
 
     Raises
     ------
@@ -80,7 +87,14 @@ def write(
         write_region(ds, path, region)
         return
     form = format_of(path)
+    if resume and form != "zarr":
+        raise StoreError(
+            f"{os.fspath(path)!r}: only Zarr stores are written with resume=True; use a name that ends in .zarr"
+        )
     product, recorded = _prepared(ds, path, metadata, inputs, options)
+    if resume:
+        _in_tiles(product, path, recorded)
+        return
     with _reporting(path), replacing(path) as part:
         if form == "netcdf":
             product.to_netcdf(part, engine="netcdf4", format="NETCDF4")
@@ -138,18 +152,19 @@ def seal(path: str | os.PathLike[str]) -> None:
     StoreError
         If it is no store of `template`, or some chunk was never written; the message names the first.
     """
-    with stored(path) as product:
+    _sealed(path, os.fspath(path))
+
+
+def _sealed(place: str | os.PathLike[str], path: str) -> None:
+    with stored(place) as product:
         text = product.attrs.get("provenance")
-        if format_of(path) != "zarr" or text is None:
-            raise StoreError(
-                f"{os.fspath(path)!r} was not laid out by oceankit.fields.template, so it cannot be sealed"
-            )
+        if format_of(place) != "zarr" or text is None:
+            raise StoreError(f"{path!r} was not laid out by oceankit.fields.template, so it cannot be sealed")
         for name, array in product.arrays.items():
             written, whole = array.data.nchunks_initialized, array.data.nchunks
             if written < whole:
                 raise StoreError(
-                    f"{os.fspath(path)!r} is not complete: {name!r} has {written} of {whole} chunks; "
-                    "write the remaining regions"
+                    f"{path!r} is not complete: {name!r} has {written} of {whole} chunks; write the remaining regions"
                 )
         record = json.loads(text) | {"variables": provenance.content_of(product)}
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -158,9 +173,27 @@ def seal(path: str | os.PathLike[str]) -> None:
             "history": f"{product.attrs.get('history', '')}\n{now} oceankit: filled by region",
         }
         record["attributes"] |= digests(attrs)
-    zarr.open_group(Path(path).expanduser(), mode="r+").attrs.update(
+    zarr.open_group(Path(place).expanduser(), mode="r+").attrs.update(
         {**attrs, "provenance": json.dumps(record, indent=1)}
     )
+
+
+def _in_tiles(product: xr.Dataset, path: str | os.PathLike[str], recorded: Mapping[str, Any]) -> None:
+    """Write what is not there yet, and put the whole in its place."""
+    place = resuming.unfinished(path)
+    store, made_by = place / resuming.STORE, {"inputs": recorded["inputs"], "options": recorded["options"]}
+    with _reporting(path), taking(store, path):
+        if not resuming.begun(place, product, made_by, os.fspath(path)):
+            place.mkdir(exist_ok=True)
+            with replacing(store) as part:
+                product.to_zarr(
+                    part, mode="w-", zarr_format=3, consolidated=False, compute=False, write_empty_chunks=True
+                )
+                _stamp(part, {**recorded, "content": False})
+            resuming.begin(place, product, made_by)
+        resuming.fill(place, product)
+        _sealed(store, os.fspath(path))
+    shutil.rmtree(place)
 
 
 def _dataset(data: xr.Dataset | xr.DataArray) -> xr.Dataset:
