@@ -1,0 +1,219 @@
+"""Ensembles tile by tile: chunks, weight grids, bounds and restarts change nothing that they should not."""
+
+import dask
+import dask.array
+import numpy as np
+import pytest
+import xarray as xr
+
+from oceankit.assimilation import (
+    EAKF,
+    ETKF,
+    LESTKF,
+    LETKF,
+    RTPP,
+    RTPS,
+    Boxcar,
+    DEnKF,
+    EnKF,
+    Forgetting,
+    GaspariCohn,
+    Multiplicative,
+    OptimalInterpolation,
+    WeightGrid,
+)
+from oceankit.assimilation import _ensemble_core as core
+from oceankit.assimilation import _ensemble_tiles as tiles
+from oceankit.fields import Grid, open_fields, write
+from oceankit.numerics import threads
+from oceankit.observations import table
+
+CHUNKS = [{"lat": 40, "lon": 60}, {"lat": 7, "lon": 13}, {"lat": 10, "lon": 60, "member": 3, "depth": 1}]
+
+
+@pytest.fixture(scope="module")
+def ocean():
+    """Temperature on levels and sea level, with an island, and observations of both."""
+    rng = np.random.default_rng(0)
+    lat, lon = np.arange(20, 40, 0.5), np.arange(110, 140, 0.5)
+
+    def smooth(*shape):
+        return rng.normal(size=shape).cumsum(-1).cumsum(-2).astype(np.float32) / 20
+
+    ds = xr.Dataset(
+        {"temp": (("member", "depth", "lat", "lon"), smooth(8, 3, 40, 60)), "sla": (("member", "lat", "lon"), smooth(8, 40, 60))},
+        coords={"lat": lat, "lon": lon, "depth": ("depth", [5.0, 20, 100], {"units": "m", "positive": "down"})},
+    )  # fmt: skip
+    ds["temp"].values[:, :, 3:9, 5:20] = np.nan
+    ds["sla"].values[:, 3:9, 5:20] = np.nan
+    n = 200
+    observations = table(
+        value=rng.normal(size=n), error_std=0.3, lon=rng.uniform(111, 139, n), lat=rng.uniform(21, 38, n),
+        depth=rng.choice([5.0, 15, 60], n), variable=rng.choice(["temp", "sla"], n),
+    )  # fmt: skip
+    return ds, observations
+
+
+def equal(found, expected):
+    for name in expected.data_vars:
+        a, b = found[name], expected[name]
+        assert a.dims == b.dims
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a.values, b.values, err_msg=str(name))
+
+
+METHODS = {
+    "LETKF": lambda: LETKF(localization=GaspariCohn(400.0)),
+    "with depth": lambda: LETKF(localization=GaspariCohn(400.0, depth=50.0), inflation=RTPS(0.5)),
+    "weight grid": lambda: LETKF(localization=GaspariCohn(400.0), weight_grid=WeightGrid(3), inflation=RTPP(0.3)),
+    "weight grid with depth": lambda: LETKF(localization=GaspariCohn(400.0, depth=50.0), weight_grid=WeightGrid(4)),
+    "bounds": lambda: DEnKF(localization=Boxcar(300.0), bounds={"temp": (-1.0, 1.0)}),
+    "rotated": lambda: LETKF(localization=GaspariCohn(400.0), weight_grid=WeightGrid(2), rotate=True, rng=1),
+    "perturbed": lambda: EnKF(localization=GaspariCohn(400.0), rng=1),
+    "serial": lambda: EAKF(localization=GaspariCohn(400.0), inflation=Multiplicative(1.1)),
+    "subspace": lambda: LESTKF(localization=Boxcar(300.0), inflation=Forgetting(0.9)),
+    "global": lambda: ETKF(rotate=True, rng=2),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_chunks_and_threads_change_no_bit(ocean, name):
+    background, observations = ocean
+    with threads.limit(1):
+        analysis, said = METHODS[name]().assimilate(background, observations)
+    with threads.limit(2):
+        two, _ = METHODS[name]().assimilate(background, observations)
+    equal(two, analysis)
+    for chunks in CHUNKS:
+        lazy, of_lazy = METHODS[name]().assimilate(background.chunk(chunks), observations)
+        assert lazy.temp.chunks is not None
+        equal(lazy, analysis)
+        equal(of_lazy, said)
+
+
+def test_a_chunk_holds_only_the_observations_that_reach_it(ocean):
+    background, observations = ocean
+    grid = Grid.from_dataset(background)
+    (group,) = tiles.groups_of({"sla": background.sla}, grid, (), None)
+    places = tiles.places_at(observations.lon.values, observations.lat.values, [], (), False)
+    seen = core.Modelled(np.random.default_rng(0).normal(size=(200, 8)), np.zeros(200), np.ones(200), places)
+    system = core.prepared(0, seen, localization=GaspariCohn(400.0), prior=1.0)
+    geometry = group.geometry.box(slice(0, 10), slice(0, 15))
+    mine = core.cut(system, geometry.reached())
+    apart = np.linalg.norm(places.at[:, None] - geometry.reached().at, axis=-1).min(axis=1)
+    chord = 2 * places.sphere * np.sin(200.0 / places.sphere)
+    assert (apart < chord).sum() <= len(mine.d) < 60
+    assert np.isin(np.flatnonzero(apart < chord), mine.cells.order).all()
+
+
+def test_a_weight_grid_is_exact_at_its_anchors_and_near_between_them(ocean):
+    background, observations = ocean
+    exact, _ = LETKF(localization=GaspariCohn(900.0)).assimilate(background, observations)
+    coarse, said = LETKF(localization=GaspariCohn(900.0), weight_grid=WeightGrid(3)).assimilate(
+        background, observations
+    )
+    rows, columns = [*range(0, 40, 3)], [*range(0, 60, 3), 59]
+    for name in background:
+        np.testing.assert_array_equal(
+            coarse[name].isel(lat=rows, lon=columns), exact[name].isel(lat=rows, lon=columns), err_msg=name
+        )
+        change = float((exact[name] - background[name]).std())
+        assert 0 < float((coarse[name] - exact[name]).std()) < 0.05 * change
+    one, _ = LETKF(localization=GaspariCohn(900.0), weight_grid=WeightGrid(1)).assimilate(background, observations)
+    equal(one, exact)
+    assert said.n_local.dtype == np.int64
+
+
+def test_weight_grids_that_cannot_be_are_refused(ocean):
+    background, observations = ocean
+    for make, words in (
+        (lambda: ETKF(weight_grid=WeightGrid(3)), "no localization"),
+        (lambda: EAKF(localization=Boxcar(3.0), weight_grid=WeightGrid(3)), "one by one"),
+        (lambda: LETKF(localization=Boxcar(3.0), weight_grid=3), "give WeightGrid"),
+        (lambda: WeightGrid(0), "at least 1"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            make()
+    points = background.sla.stack(cell=("lat", "lon")).reset_index("cell")
+    method = LETKF(localization=GaspariCohn(400.0), weight_grid=WeightGrid(3))
+    sla = observations.isel(obs=observations["variable"].values == "sla")
+    with pytest.raises(ValueError, match="rows and columns"):
+        method.assimilate(points, sla, hx=np.zeros((8, sla.sizes["obs"])))
+
+
+def test_bounds_are_kept_and_counted(ocean):
+    background, observations = ocean
+    analysis, said = DEnKF(localization=GaspariCohn(400.0), bounds={"sla": (0.0, None)}).assimilate(
+        background, observations
+    )
+    free, _ = DEnKF(localization=GaspariCohn(400.0)).assimilate(background, observations)
+    assert float(analysis.sla.min()) == 0.0
+    np.testing.assert_array_equal(analysis.sla, np.maximum(free.sla, 0))
+    np.testing.assert_array_equal(analysis.temp, free.temp)
+    assert int(said.n_bounded.sum()) == int((free.sla < 0).sum())
+    with pytest.raises(ValueError, match="lowest is below"):
+        DEnKF(bounds=(1.0, 0.0))
+    with pytest.raises(ValueError, match="which of"):
+        DEnKF(bounds=(0.0, 1.0)).assimilate(background, observations)
+    with pytest.raises(ValueError, match="'salt'"):
+        DEnKF(bounds={"salt": (0.0, 1.0)}).assimilate(background, observations)
+
+
+def test_optimal_interpolation_keeps_bounds(ocean):
+    background, observations = ocean
+    field = abs(background.sla[0]).drop_vars("member", errors="ignore")
+    oi = OptimalInterpolation(background_error_std=1.0, length_scale=200.0, bounds=(0.0, None))
+    sla = observations.isel(obs=observations["variable"].values == "sla").drop_vars(["depth"])
+    analysis, said = oi.assimilate(field, sla)
+    assert float(analysis.min()) == 0.0
+    assert int(said.n_bounded) > 0
+    lazy, again = oi.assimilate(field.chunk(lat=10), sla)
+    np.testing.assert_array_equal(lazy, analysis)
+    assert int(again.n_bounded) == int(said.n_bounded)
+
+
+def test_an_observation_that_came_twice_counts_once(ocean):
+    background, observations = ocean
+    twice = xr.concat([observations, observations.isel(obs=slice(0, 50))], "obs")
+    once, _ = METHODS["LETKF"]().assimilate(background, observations)
+    found, said = METHODS["LETKF"]().assimilate(background, twice)
+    equal(found, once)
+    outside = int((said.status[:50] == 1).sum())
+    assert int(said.n_duplicate) == 50 - outside
+
+
+def test_what_only_some_members_have_is_named_also_in_a_chunk(ocean):
+    background, observations = ocean
+    broken = background.copy(deep=True)
+    broken["temp"].values[2, 1, 30, 40] = np.nan
+    for field in (broken, broken.chunk(lat=20)):
+        with pytest.raises(ValueError, match=r"'temp' is missing in 1 of 8 members at lon=130, lat=35"):
+            METHODS["LETKF"]().assimilate(field, observations, hx=np.zeros((8, 200)))[0].compute()
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(ocean, tmp_path):
+    background, observations = ocean
+    lazy = background.chunk(lat=10, lon=30)
+    analysis, said = METHODS["LETKF"]().assimilate(lazy, observations)
+    whole = xr.Dataset({"sla": analysis.sla, "temp": analysis.temp, "n_local": said.n_local})
+    stop = {"left": 3}
+
+    def refuse(block):
+        if block.size and stop["left"] == 0:
+            raise RuntimeError("the node is lost")
+        stop["left"] -= bool(block.size)
+        return block
+
+    failing = whole.assign(
+        sla=whole.sla.copy(
+            data=dask.array.map_blocks(refuse, whole.sla.data, dtype=np.float32, meta=whole.sla.data._meta)
+        )
+    )
+    path = tmp_path / "analysis.zarr"
+    with pytest.raises(RuntimeError, match="lost"), dask.config.set(scheduler="synchronous"):
+        write(failing, path, resume=True, options={"method": repr(METHODS["LETKF"]())})
+    assert not path.exists()
+    assert 0 < len(list((tmp_path / ".analysis.zarr.unfinished/tiles").iterdir())) < 8
+    write(whole, path, resume=True, options={"method": repr(METHODS["LETKF"]())})
+    with open_fields(path) as found:
+        equal(found, whole.compute())
