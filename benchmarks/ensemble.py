@@ -1,17 +1,18 @@
-"""Local ensemble analyses: columns a second on one core, beside DAPPER in the same run where it is installed.
+"""Local ensemble analyses: columns a second on one core, beside DAPPER and NEDAS in the same run where they are installed.
 
-Run: python benchmarks/ensemble.py        (peer: pip install dapper)
+Run: OPENBLAS_NUM_THREADS=1 python benchmarks/ensemble.py        (peers: pip install dapper nedas)
 
 The state is 300 x 200 columns of ten fields with 40 members, the taper zero at ten cells, 5 000 and 50 000 observations.
 """
 
 import importlib.util
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import xarray as xr
 
-from oceankit.assimilation import EAKF, LETKF, DEnKF, GaspariCohn
+from oceankit.assimilation import EAKF, LETKF, DEnKF, GaspariCohn, WeightGrid
 from oceankit.numerics import threads
 from oceankit.numerics.covariance import gaspari_cohn
 from oceankit.observations import table
@@ -59,31 +60,121 @@ def dapper_columns(ensemble: xr.DataArray, observations: xr.Dataset, hx: xr.Data
     return (len(batches) - 1) / (seconds[1] - seconds[0])
 
 
+def nedas_columns(ensemble: xr.DataArray, observations: xr.Dataset, hx: xr.DataArray, sample: int) -> float:
+    """Columns a second of NEDAS's local ETKF, on a sample of them; its own loop over partitions and columns is what runs."""
+    from NEDAS.assim_tools.assimilators.batch import BatchAssimilator
+    from NEDAS.assim_tools.assimilators.ETKF.core import ETKFAssimilator
+    from NEDAS.assim_tools.localization.distance_based import gaspari_cohn_func, step_func
+
+    x, y = np.meshgrid(np.arange(float(NX)), np.arange(float(NY)))
+
+    def distance(ref_x: float, x: np.ndarray, ref_y: float, y: np.ndarray, p: int = 2) -> np.ndarray:
+        dx, dy = np.abs(x - ref_x), np.abs(y - ref_y)
+        return dx + dy if p == 1 else np.hypot(dx, dy)
+
+    grid = SimpleNamespace(x=x, y=y, mask=np.zeros((NY, NX), bool), distance=distance)
+    config = SimpleNamespace(nproc_mem=1)
+    method = object.__new__(ETKFAssimilator)
+    method.transform_solver, method.rotation_matrix, method._warned_eigen_fallback = "auto", np.eye(MEMBERS), False
+    partitions = BatchAssimilator.init_partitions(method, SimpleNamespace(grid=grid, config=config))
+    rng, values = np.random.default_rng(1), ensemble.values.astype(np.float64)
+    at, seen = (observations[n].values for n in "xy"), hx.values.astype(np.float64)
+    ox, oy = at
+
+    def state_of(c: SimpleNamespace, par: int, *_: object) -> dict[str, np.ndarray]:
+        left, right, _, low, high, _ = partitions[par]
+        i, j = rng.integers(left, right, c.sample), rng.integers(low, high, c.sample)
+        return {
+            "state_prior": np.ascontiguousarray(values[:, :, j, i]), "x": x[j, i], "y": y[j, i],
+            "z": np.zeros((LEVELS, c.sample)), "t": np.zeros(LEVELS), "var_id": np.zeros(LEVELS, int),
+        }  # fmt: skip
+
+    def obs_of(_: object, par: int, *__: object) -> dict[str, np.ndarray]:
+        left, right, _, low, high, _ = partitions[par]
+        near = np.flatnonzero(
+            (ox >= left - RADIUS) & (ox < right + RADIUS) & (oy >= low - RADIUS) & (oy < high + RADIUS)
+        )
+        n = near.size
+        return {
+            "obs": observations["value"].values[near], "err_std": np.full(n, ERROR), "x": ox[near], "y": oy[near],
+            "z": np.zeros(n), "t": np.zeros(n), "obs_rec_id": np.zeros(n, int), "hroi": np.array([RADIUS]),
+            "vroi": np.array([1e9]), "troi": np.array([1e9]), "impact_on_variable": np.ones((1, 1)),
+            "obs_prior": np.ascontiguousarray(seen[:, near]),
+        }  # fmt: skip
+
+    inside = {0: {k: np.arange(1) for k in range(len(partitions))}}
+    c = SimpleNamespace(
+        grid=grid, nens=MEMBERS, pid_mem=0, message="", debug_message="", sample=1,
+        localization_funcs={"horizontal": gaspari_cohn_func, "vertical": step_func, "temporal": step_func},
+        state=SimpleNamespace(
+            state_prior=None, state_z=None, par_list={0: range(len(partitions))}, partitions=partitions,
+            pack_local_state_data=state_of, unpack_local_state_data=lambda *_: None,
+        ),
+        obs=SimpleNamespace(
+            obs_inds=inside, info=SimpleNamespace(records={0: None}), lobs=None, lobs_prior=None,
+            pack_local_obs_data=obs_of,
+        ),
+    )  # fmt: skip
+    BatchAssimilator.assimilation_algorithm(method, c)
+    c.sample = sample // len(partitions)
+    start = time.perf_counter()
+    BatchAssimilator.assimilation_algorithm(method, c)
+    return c.sample * len(partitions) / (time.perf_counter() - start)
+
+
 def main() -> None:
     print(f"columns a second on one core: {NX} x {NY} columns of {LEVELS} fields, {MEMBERS} members")
     localization = GaspariCohn(RADIUS)
     for n in (5_000, 50_000):
         given = problem(n)
         ensemble, observations, hx = given
+        exact, rate = None, 0.0
         for method in (
             LETKF(localization=localization),
+            LETKF(localization=localization, weight_grid=WeightGrid(3)),
             DEnKF(localization=localization),
             EAKF(localization=localization),
         ):
             method.assimilate(ensemble.isel(x=slice(10)), observations, hx=hx)
+            seconds = []
             with threads.limit(1):
-                start = time.perf_counter()
-                _, said = method.assimilate(ensemble, observations, hx=hx)
-                seconds = time.perf_counter() - start
-            print(
-                f"  {n} observations, {float(said.n_local.mean()):.0f} at a column: {type(method).__name__} "
-                f"{NX * NY / seconds:.0f}"
-            )
-        if importlib.util.find_spec("dapper") is None:
-            print("  DAPPER is not installed")
-        elif n < 10_000:
-            # Beyond, its covariance of all observations does not fit in memory.
-            print(f"  {n} observations: DAPPER's LETKF {dapper_columns(*given, 2000):.0f}")
+                for _ in range(2):
+                    start = time.perf_counter()
+                    analysis, said = method.assimilate(ensemble, observations, hx=hx)
+                    seconds.append(time.perf_counter() - start)
+            found = NX * NY / min(seconds)
+            name, more = type(method).__name__, ""
+            if exact is None:
+                exact, rate = analysis, found
+            elif method.weight_grid is not None:
+                name, more = "LETKF, stride 3", f" ({found / rate:.1f} times the exact one)"
+            print(f"  {n} observations, {float(said.n_local.mean()):.0f} at a column: {name} {found:.0f}{more}")
+        for name, columns in (("dapper", dapper_columns), ("NEDAS", nedas_columns)):
+            if importlib.util.find_spec(name) is None:
+                print(f"  {name} is not installed")
+            elif n < 10_000 or name == "NEDAS":
+                # Beyond, DAPPER's covariance of all observations does not fit in memory.
+                theirs = columns(*given, 2000)
+                print(f"  {n} observations: {name} {theirs:.0f}; the exact LETKF is {rate / theirs:.1f} times as fast")
+    stride_error()
+
+
+def stride_error() -> None:
+    """What a weight grid costs in error: a truth of the same kind as the members, seen at 5 000 places."""
+    ensemble, observations, _ = problem(5_000)
+    truth, members = ensemble[0], ensemble[1:]
+    x, y = observations["x"].values.astype(int), observations["y"].values.astype(int)
+    value = truth.values[0, y, x] + ERROR * np.random.default_rng(2).normal(size=x.size)
+    seen = table(value=value, error_std=ERROR, x=x.astype(float), y=y.astype(float))
+    hx = xr.DataArray(members.values[:, 0, y, x], dims=("member", "obs"))
+    errors = []
+    for weight_grid in (None, WeightGrid(3)):
+        method = LETKF(localization=GaspariCohn(RADIUS), weight_grid=weight_grid)
+        analysis, _ = method.assimilate(members, seen, hx=hx)
+        errors.append(float(np.sqrt(((analysis.mean("member") - truth)[0] ** 2).mean())))
+    print(
+        f"error of the observed field: {errors[0]:.4f} exact, {errors[1]:.4f} with stride 3 ({errors[1] / errors[0] - 1:+.1%})"
+    )
 
 
 if __name__ == "__main__":
