@@ -42,13 +42,11 @@ def made(folder: Path, step: float, members: int, fields: int) -> None:
     def block(block_info: dict) -> np.ndarray:
         (_, _), (_, _), rows, columns = block_info[None]["array-location"]
         y, x = lat[slice(*rows)], lon[slice(*columns)]
-        out = np.zeros((members, fields, y.size, x.size), np.float32)
-        for k in range(waves):
-            shape = numbers[0, k] * y[:, None] + numbers[1, k] * x
-            # cos(shape + phase), with two products instead of a cosine for each member and field.
-            phase = phases[..., k, None, None]
-            out += (np.cos(shape) * np.cos(phase) - np.sin(shape) * np.sin(phase)).astype(np.float32)
-        return out
+        # Sums of cos(shape + phase) for all members and fields at once: shapes times what the phases make of them.
+        shapes = numbers[0, :, None, None] * y[:, None] + numbers[1, :, None, None] * x
+        basis = np.concatenate([np.cos(shapes), -np.sin(shapes)]).astype(np.float32).reshape(2 * waves, -1)
+        weights = np.concatenate([np.cos(phases), np.sin(phases)], axis=-1).astype(np.float32)
+        return (weights.reshape(-1, 2 * waves) @ basis).reshape(members, fields, y.size, x.size)
 
     ny, nx = grid.shape
     chunks = (

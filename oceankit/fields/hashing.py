@@ -2,7 +2,9 @@
 
 import functools
 import hashlib
+import itertools
 import json
+import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -19,6 +21,7 @@ from oceankit.fields.files import StoreError, existing, is_zarr
 __all__ = ["Stored", "StoredArray", "content_sha256", "digest", "digests", "path_sha256", "size_of", "stored"]
 
 _SLAB_BYTES = 2**26
+_MOST_READS = 8
 
 
 class StoredArray(NamedTuple):
@@ -76,7 +79,9 @@ def content_sha256(data: Any, chunks: tuple[int, ...] | None = None) -> str:
     """The sha256 of an array's content, whatever the chunks it is stored in.
 
     The hash runs over one line of text, ``"<dtype> <shape>\\n"``, and then the values as stored, in C order and
-    little-endian; strings as UTF-8, each ended by a zero byte. Read slab by slab in bounded memory.
+    little-endian; strings as UTF-8, each ended by a zero byte. Read slab by slab in bounded memory. Where each chunk would be
+    read many times on the way, as those that hold all members of a part of the grid, the line is
+    ``"<dtype> <shape> in chunks <chunks>\n"`` and the values come chunk by chunk.
 
     Examples
     --------
@@ -91,8 +96,11 @@ def content_sha256(data: Any, chunks: tuple[int, ...] | None = None) -> str:
     kind = dtype.newbyteorder("<") if plain else None
     # A truth value is stored as one byte, which NetCDF calls an integer.
     label = "|i1" if dtype.kind == "b" else kind.str if kind is not None else "string"
-    running = hashlib.sha256(f"{label} {shape}\n".encode())
-    for slab in _slabs(shape, dtype.itemsize, chunks):
+    slabs, layout = _slabs(shape, dtype.itemsize, chunks), ""
+    if chunks and math.prod(shape) and _reads(shape, dtype.itemsize, chunks) > _MOST_READS:
+        slabs, layout = _in_chunks(shape, chunks), f" in chunks {tuple(int(c) for c in chunks)}"
+    running = hashlib.sha256(f"{label} {shape}{layout}\n".encode())
+    for slab in slabs:
         values = np.asarray(data[slab])
         if kind is not None:
             running.update(np.ascontiguousarray(values, dtype=kind).tobytes())
@@ -123,6 +131,27 @@ def _slabs(shape: tuple[int, ...], itemsize: int, chunks: tuple[int, ...] | None
             rows = max(rows // chunks[0] * chunks[0], min(chunks[0], 4 * rows))
         for start in range(0, shape[0], rows):
             yield (slice(start, start + rows), ...)  # type: ignore[misc]
+
+
+def _in_chunks(shape: tuple[int, ...], chunks: tuple[int, ...]) -> Iterator[tuple[slice | int, ...]]:
+    """One slice for each chunk, in C order."""
+    starts = [range(0, n, c) for n, c in zip(shape, chunks, strict=True)]
+    for at in itertools.product(*starts):
+        yield tuple(slice(a, a + c) for a, c in zip(at, chunks, strict=True))
+
+
+def _reads(shape: tuple[int, ...], itemsize: int, chunks: tuple[int, ...]) -> float:
+    """How often a chunk is read when all is read in C order."""
+    total = 0
+    for slab in _slabs(shape, itemsize, chunks):
+        many = 1
+        for k, (n, c) in enumerate(zip(shape, chunks, strict=True)):
+            part = slab[k] if k < len(slab) and slab[k] is not Ellipsis else slice(None)
+            if isinstance(part, slice):
+                start, stop, _ = part.indices(n)
+                many *= (stop - 1) // c - start // c + 1
+        total += many
+    return total / math.prod(-(-n // c) for n, c in zip(shape, chunks, strict=True))
 
 
 def _files(place: Path) -> list[Path]:

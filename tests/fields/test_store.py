@@ -12,6 +12,7 @@ import pytest
 import xarray as xr
 import zarr
 
+from oceankit.fields import hashing
 from oceankit.fields.hashing import content_sha256, stored
 from oceankit.fields.store import StoreError, check_integrity, open_fields, write
 
@@ -87,6 +88,31 @@ def test_content_hash_does_not_depend_on_slabs(monkeypatch, limit):
     assert content_sha256(values) == expected
     assert content_sha256(values, (4, 2, 7)) == expected
     assert content_sha256(values.reshape(5, 6, 7)) != expected
+
+
+def test_a_hash_reads_no_chunk_over_and_over(monkeypatch):
+    """Chunks that hold all members of a part of the grid would be read once for each member and level in C order."""
+    monkeypatch.setattr(hashing, "_SLAB_BYTES", 400)
+    values = np.random.default_rng(0).random((20, 6, 10, 10))
+    read = []
+
+    class Counted:
+        shape, dtype = values.shape, values.dtype
+
+        def __getitem__(self, index):
+            read.append(values[index].size)
+            return values[index]
+
+    chunks = (20, 6, 5, 5)
+    found = content_sha256(Counted(), chunks)
+    assert read == [20 * 6 * 25] * 4
+    assert found == content_sha256(values, chunks)
+    changed = values.copy()
+    changed[3, 2, 9, 9] += 1e-9
+    assert content_sha256(changed, chunks) != found
+    read.clear()
+    assert content_sha256(Counted(), (1, 1, 10, 10)) == content_sha256(values)
+    assert sum(read) == values.size
 
 
 def test_lazy_values_are_computed_once(tmp_path):
