@@ -15,6 +15,7 @@ _HOMES = {
     "write": "oceankit.fields",
     "Regridder": "oceankit.regridding",
     "regrid": "oceankit.regridding",
+    "LETKF": "oceankit.assimilation",
     "OptimalInterpolation": "oceankit.assimilation",
     "anomalies": "oceankit.anomaly",
     "climatology": "oceankit.anomaly",
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from oceankit.anomaly import anomalies as anomalies
     from oceankit.anomaly import climatology as climatology
     from oceankit.anomaly import spells as spells
+    from oceankit.assimilation import LETKF as LETKF
     from oceankit.assimilation import OptimalInterpolation as OptimalInterpolation
     from oceankit.fields import Grid as Grid
     from oceankit.fields import check_integrity as check_integrity
