@@ -127,10 +127,13 @@ def _panels(used: xr.Dataset, bins: int, rng: Any) -> list[tuple[str, Callable[[
     if "spread" in used.variables:
         members = None if "hx" in used.variables else np.inf
         skill = measures.spread_skill(used, bins=min(bins, max(used.sizes["obs"] // 10, 1)), members=members)
-        panels.append(("spread_skill", lambda ax: plot_spread_skill(skill, ax=ax)))
+        # Where one number is stated for all, there is no skill of the spread to be seen.
+        if float(skill["predicted"].max()) > 1.02 * float(skill["predicted"].min()):
+            panels.append(("spread_skill", lambda ax: plot_spread_skill(skill, ax=ax)))
     if "residual" in used.variables:
         errors = measures.desroziers(used)
-        panels.append(("desroziers", lambda ax: plot_desroziers(errors, ax=ax)))
+        # On the right, where its labels have room.
+        panels.insert(1 if len(panels) == 2 else len(panels), ("desroziers", lambda ax: plot_desroziers(errors, ax=ax)))
     return panels
 
 
