@@ -170,7 +170,8 @@ class Several:
         many = f"{least} " if least == most else ""
         if many and re.fullmatch(r"an? \w+", self.item.describe()):
             return f"a list of {many}{self.item.describe().split()[1]}s"
-        listed = f"a list of {many}{'of: ' if ' ' in self.item.describe() and not many else ''}{self.item.describe()}"
+        apart = ", each " if many else ": " if " " in self.item.describe() else ""
+        listed = f"a list of {many.strip()}{apart}{self.item.describe()}"
         return f"{self.item.describe()}, or a list of them" if self.alone else listed
 
 

@@ -13,7 +13,7 @@ from oceankit.fields import open_fields
 from oceankit.observations import ObservationError, operators, sampling, table, validate
 from oceankit.observations.matching import same_units
 
-__all__ = ["STAMP", "Experiment", "observed", "sampled", "scores"]
+__all__ = ["STAMP", "Experiment", "ensemble_spec", "observed", "sampled", "scores", "truth_spec"]
 
 STAMP = "SYNTHETIC OBSERVATIONS"
 _COLUMNS = ("value", "error_std", "lon", "lat", "time", "depth", "variable", "flag")
@@ -30,6 +30,21 @@ class Experiment:
     withheld: xr.Dataset
     numbers: dict[str, float]
     """The scores, once there is an analysis."""
+
+
+def truth_spec(step: Mapping[str, Any]) -> dict[str, Any]:
+    """The truth of an experiment as an `input`: what it does not say is that of the step's, but for the part wanted."""
+    truth = step["assimilate"]["observations"]["synthetic"]["truth"]
+    given = {k: v for k, v in truth.items() if v is not None}
+    # Files of its own are no members.
+    own = {"members": None} if "paths" in given else {}
+    return {**step["input"], "select": None, **own, **given}
+
+
+def ensemble_spec(step: Mapping[str, Any]) -> dict[str, Any]:
+    """The static ensemble as an `input`: its variable is that of the step's where it does not say, its part never is."""
+    own = step["assimilate"]["ensemble"]
+    return {**step["input"], **{k: v for k, v in own.items() if v is not None or k in ("select", "members")}}
 
 
 def observed(paths: Sequence[str], units: str | None, field: xr.DataArray) -> xr.Dataset:
@@ -129,15 +144,17 @@ def sampled(truth: xr.DataArray, when: str, spec: Mapping[str, Any]) -> Experime
 
 
 def scores(
-    experiment: Experiment, background: xr.DataArray, analysis: xr.DataArray, error_std: xr.DataArray
+    experiment: Experiment, background: xr.DataArray, analysis: xr.DataArray, error_std: xr.DataArray | None
 ) -> dict[str, float]:
     """How far background and analysis are from the truth at the withheld positions, in the field's units."""
     obs = experiment.withheld
     truth = obs["truth"].values
     at = operators.Interp()
-    before, after, stated = (
-        np.asarray(at(f, obs).squeeze(drop=True).values, np.float64) for f in (background, analysis, error_std)
-    )
+
+    def there_of(field: xr.DataArray) -> np.ndarray:
+        return np.asarray(at(field, obs).squeeze(drop=True).values, np.float64)
+
+    before, after = there_of(background), there_of(analysis)
     there = np.isfinite(before) & np.isfinite(after)
     if not there.any():
         raise ValueError(f"none of the {truth.size} withheld positions lies on the background; look at the two grids")
@@ -145,11 +162,11 @@ def scores(
     def rms(values: np.ndarray) -> float:
         return float(np.sqrt(np.mean(values[there] ** 2)))
 
-    return {
+    numbers = {
         "n_withheld": int(there.sum()),
         "rmse_background": rms(before - truth),
         "rmse_analysis": rms(after - truth),
         "bias_background": float(np.mean((before - truth)[there])),
         "bias_analysis": float(np.mean((after - truth)[there])),
-        "stated_analysis_error_std": rms(stated),
     }
+    return numbers if error_std is None else numbers | {"stated_analysis_error_std": rms(there_of(error_std))}

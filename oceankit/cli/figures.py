@@ -8,6 +8,7 @@ import numpy as np
 
 from oceankit import products
 from oceankit._extras import require
+from oceankit.cli.assimilating import completed
 from oceankit.cli.panels import WIDTH, assimilation, source_line
 from oceankit.cli.places import replaced
 from oceankit.cli.selecting import at_time
@@ -64,6 +65,20 @@ def _map(work: Work, spec: dict[str, Any]) -> tuple[Any, str]:
 def _assimilation(work: Work, spec: dict[str, Any]) -> tuple[Any, str]:
     assert work.corrected is not None  # the run file was checked
     return assimilation(work, work.corrected, spec)
+
+
+def _diagnostics(work: Work, spec: dict[str, Any]) -> tuple[Any, str]:
+    corrected = completed(work)
+    figure = products.plot_assimilation(
+        corrected.table,
+        title=spec["title"] or work.title,
+        extent=spec["extent"],
+        stamp=work.stamp,
+        attribution=work.note,
+    )
+    number = f"{corrected.observations.attrs['n_used']:,}".replace(",", " ")
+    synthetic = "synthetic " if corrected.experiment is not None else ""
+    return figure, f"{label_of(work.data.field)}: {number} {synthetic}observations against background and analysis."
 
 
 def _hovmoller(work: Work, spec: dict[str, Any]) -> tuple[Any, str]:
@@ -161,6 +176,7 @@ def _box_text(work: Work) -> str:
 _KINDS: dict[str, Callable[[Work, dict[str, Any]], tuple[Any, str]]] = {
     "map": _map,
     "assimilation": _assimilation,
+    "diagnostics": _diagnostics,
     "hovmoller": _hovmoller,
     "series": _series,
 }

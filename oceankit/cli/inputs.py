@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from oceankit.cli import members
 from oceankit.cli._nodes import did_you_mean
 from oceankit.cli.places import PlaceError, found
 from oceankit.fields import CoordinateError, Grid, GridError, coordinates, open_fields
@@ -41,8 +42,15 @@ class Input:
         return self.ds[self.variable]
 
 
-def opened(spec: Mapping[str, Any], folder: Path) -> Input:
+def opened(spec: Mapping[str, Any], folder: Path, *, tiles: bool = False, static: bool = False) -> Input:
     """Open an `input`, lazily, and select the part that is wanted.
+
+    Parameters
+    ----------
+    tiles
+        Whether all members of a part of the grid will be wanted together, as assimilation does.
+    static
+        Whether members are of different dates, which are none of the field's: a single time is left out.
 
     Raises
     ------
@@ -55,10 +63,7 @@ def opened(spec: Mapping[str, Any], folder: Path) -> Input:
             sources += found(path, folder)
         except PlaceError as error:
             raise ProblemError(("paths", number), str(error)) from error
-    try:
-        ds = open_fields(sources, engine=spec.get("engine"))
-    except (ValueError, ImportError) as error:
-        raise ProblemError(("paths",), str(error)) from error
+    ds = _joined(spec, sources, tiles, static)
     variable = spec["variable"]
     if variable not in ds.data_vars:
         known = [str(n) for n, v in ds.data_vars.items() if v.dtype.kind in "fiu"]
@@ -67,9 +72,40 @@ def opened(spec: Mapping[str, Any], folder: Path) -> Input:
         raise ProblemError(("variable",), f"{variable!r} holds {ds[variable].dtype} values, not numbers; name another")
     ds[variable].attrs.update(spec.get("attrs") or {})
     data = Input(ds, variable, sources, cadence(ds, variable))
-    for name, wanted in (spec.get("select") or {}).items():
+    select = dict(spec.get("select") or {})
+    numbers = select.pop("member", None)
+    for name, wanted in select.items():
         data = narrowed(data, name, wanted)
-    return data
+    # Members are named last: a part of the dates that they are of may be wanted.
+    dim = spec.get("members")
+    try:
+        data = replace(data, ds=members.named(data.ds, variable, None if dim == members.FILES else dim))
+    except ValueError as error:
+        raise ProblemError(("members",), str(error)) from error
+    if numbers is not None:
+        data = narrowed(data, "member", numbers)
+        if not isinstance(numbers, list):  # one field, and no ensemble of one
+            data = replace(data, ds=data.ds.isel(member=0, drop=True))
+    return replace(data, ds=members.timeless(data.ds, variable)) if static else data
+
+
+def _joined(spec: Mapping[str, Any], sources: list[str], tiles: bool, static: bool) -> xr.Dataset:
+    """The files as one dataset: joined by their coordinates, or a member each."""
+    engine, variable, dim = spec.get("engine"), spec["variable"], spec.get("members")
+
+    def joined(chunks: Any) -> xr.Dataset:
+        if dim == members.FILES:
+            return members.each_its_file(sources, variable, static=static, engine=engine, chunks=chunks)
+        return open_fields(sources, engine=engine, chunks=chunks)
+
+    try:
+        ds = joined("auto")
+        if tiles and variable in ds.data_vars:
+            chunks = members.tiles_of(ds, variable, None if dim == members.FILES else dim)
+            ds = ds if chunks == "auto" else joined(chunks)
+    except (ValueError, ImportError) as error:
+        raise ProblemError(("paths",), str(error)) from error
+    return ds
 
 
 def narrowed(data: Input, name: str, wanted: Any) -> Input:

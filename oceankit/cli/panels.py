@@ -34,28 +34,32 @@ class _Line(NamedTuple):
 
 def assimilation(work: Work, corrected: Corrected, spec: dict[str, Any]) -> tuple[Any, str]:
     """The figure and its caption: what the observations did to the field, and how sure the analysis is of itself."""
-    names = ("background", "increments", "error_std", "field")
+    names = ["background", "increments", "field"] + ["error_std"] * (corrected.error_std is not None)
     fields = {n: at_time(work.shown(n), spec["time"]).load() for n in names}
     if spec["units"] is not None:
         fields = {n: products.in_units(f, spec["units"]) for n, f in fields.items()}
     fields["increments"] = fields["increments"].assign_attrs(long_name="Increment")
-    fields["error_std"] = fields["error_std"].assign_attrs(long_name="Error standard deviation")
+    ensemble = corrected.members is not None
+    stated = "the spread of its members" if ensemble else "the error that the analysis states of itself"
     label = label_of(work.data.field)
     for name in ("background", "field"):
         fields[name] = fields[name].assign_attrs(long_name=label)
     if corrected.experiment is not None:
         panels = _against_truth(fields, corrected, corrected.experiment, spec)
         caption = (
-            f"{label}: background and analysis against the known truth, the increments with the synthetic observations used "
-            "(dots; the withheld ones are not shown), and the error that the analysis states of itself."
+            f"{label}: background and analysis against the known truth, the increments with the synthetic observations "
         )
+        caption += f"used (dots; the withheld ones are not shown){', and ' + stated if 'error_std' in fields else ''}."
     else:
         panels = _before_and_after(fields, corrected, spec)
-        caption = (
-            f"{label}: background, increments with the observations used (dots), analysis, and the error it states."
-        )
-    last = _Panel(fields["error_std"], "Stated error of the analysis", {"vmin": 0.0})
-    return _four_maps(work, corrected, spec, [*panels, last]), caption
+        stated = stated if ensemble else "the error it states"
+        caption = f"{label}: background, increments with the observations used (dots), analysis"
+        caption += f", and {stated}." if "error_std" in fields else "."
+    if "error_std" in fields:
+        name = "Spread of members" if ensemble else "Error standard deviation"
+        title = "Spread of the analysis" if ensemble else "Stated error of the analysis"
+        panels.append(_Panel(fields["error_std"].assign_attrs(long_name=name), title, {"vmin": 0.0}))
+    return _four_maps(work, corrected, spec, panels), caption
 
 
 def _against_truth(
@@ -130,7 +134,7 @@ def _four_maps(work: Work, corrected: Corrected, spec: dict[str, Any], panels: l
     ]
     axes.set_position(places[0])
     drawn = [axes]
-    for place, panel in zip(places[1:], panels[1:], strict=True):
+    for place, panel in zip(places[1:], panels[1:], strict=False):  # a method that states no error has three
         # Projected like the first, or plain like it.
         other = figure.add_axes(place, projection=getattr(axes, "projection", None))
         products.plot_map(panel.field, ax=other, observations=panel.observations, **options, **panel.look)

@@ -2,23 +2,21 @@
 
 import importlib.util
 import os
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
-from oceankit.cli import experiment
+from oceankit.cli._assimilation_checks import check_assimilate
 from oceankit.cli._checking import Step
 from oceankit.cli._grid_checks import check_levels, check_regrid
+from oceankit.cli._input_checks import check_input
 from oceankit.cli._nodes import Place
-from oceankit.cli.inputs import Input, grid_of, narrowed, opened
-from oceankit.cli.places import PlaceError, found
+from oceankit.cli.inputs import Input, grid_of
 from oceankit.cli.reading import RunFile
 from oceankit.cli.selecting import at_time, time_dim
-from oceankit.cli.work import interpolation, normal_of
+from oceankit.cli.work import normal_of
 from oceankit.fields import Grid, coordinates
 
 __all__ = ["check"]
@@ -36,58 +34,28 @@ def check(run: RunFile, output: Path) -> None:
 class _Step(Step):
     """The checks of one step; each looks only at what the text left in order."""
 
-    def __init__(self, run: RunFile, place: Place, step: dict[str, Any], claimed: Mapping[str, Place]) -> None:
-        super().__init__(run, place, step)
-        self.claimed = claimed
-
     def check(self) -> None:
-        data = self._input(("input",), self.step["input"])
+        data = check_input(self, ("input",), self.step["input"])
         self._stages()
         data = check_levels(self, data)
         target = check_regrid(self, data)
-        self._assimilate(data)
+        check_assimilate(self, data, target)
+        self._one_field(data)
         self._anomalies(data)
         self._events(data, target)
         self._figures(data)
 
-    def _input(self, keys: Place, spec: Any) -> Input | None:
-        """The input, if all of it is in order; each part is looked at, whatever is wrong with the others."""
-        if spec is None:
-            return None
-        clean = {
-            k: self.reading.clean((*self.place, *keys, k)) for k in ("paths", "variable", "select", "engine", "attrs")
-        }
-        missing = [self._missing((*keys, "paths", n), path) for n, path in enumerate(spec["paths"] or ())]
-        if any(missing) or spec["paths"] is None or spec["variable"] is None:
-            return None
-        data: Input | None = self.attempt(keys, lambda: opened(spec | {"select": None}, self.run.folder))
-        if data is None:
-            return None
-        for source in data.sources:
-            if os.path.realpath(source) in self.claimed:
-                place = self.claimed[os.path.realpath(source)]
-                self.reading.wrong(
-                    place, f"would take the place of the input {source!r}; choose another name or folder"
+    def _one_field(self, data: Input | None) -> None:
+        """Stages that want one field, where there are members and no analysis that has their mean."""
+        spec = self.step["assimilate"]
+        if data is None or spec is not None or data.field.sizes.get("member", 1) == 1:
+            return
+        for stage in ("anomalies", "events", "figure", "bulletin"):
+            if self.step[stage] is not None:
+                many = data.field.sizes["member"]
+                self.wrong(
+                    (stage,), f"wants one field, and {data.variable!r} has {many} members; choose one with 'select'"
                 )
-        selected = [self._narrowed(data, keys, name, wanted) for name, wanted in (spec["select"] or {}).items()]
-        if None in selected or not all(clean.values()):
-            return None
-        whole: Input | None = self.attempt(keys, lambda: opened(spec, self.run.folder))
-        return whole
-
-    def _missing(self, keys: Place, path: str) -> bool:
-        try:
-            found(path, self.run.folder)
-        except PlaceError as error:
-            self.wrong(keys, str(error))
-            return True
-        return False
-
-    def _narrowed(self, data: Input, keys: Place, name: str, wanted: Any) -> Input | None:
-        if wanted is None:  # already refused
-            return None
-        part: Input | None = self.attempt(keys, lambda: narrowed(data, name, wanted))
-        return part
 
     def _stages(self) -> None:
         """Stages that need each other."""
@@ -101,8 +69,11 @@ class _Step(Step):
         for number, figure in enumerate(step["figure"] or ()):
             keys: Place = ("figure", number)
             kind, shown = figure["kind"], figure["show"]
-            if kind == "assimilation" and step["assimilate"] is None:
-                self.wrong((*keys, "kind"), "'assimilation' shows an assimilation; the step has no 'assimilate'")
+            if kind in ("assimilation", "diagnostics") and step["assimilate"] is None:
+                self.wrong((*keys, "kind"), f"{kind!r} shows an assimilation; the step has no 'assimilate'")
+            for key in ("show", "time", "units", "cmap", "limits", "levels"):
+                if kind == "diagnostics" and self.given(*keys, key):
+                    self.wrong((*keys, key), "is not for 'diagnostics', which shows observations; leave it out")
             if kind == "series" and step["events"] is None:
                 self.wrong(
                     (*keys, "kind"), "'series' shows the mean over the box of 'events'; the step has no 'events'"
@@ -115,52 +86,9 @@ class _Step(Step):
             }
             if shown in needed and step[needed[shown]] is None:
                 self.wrong((*keys, "show"), f"{shown!r} comes from {needed[shown]!r}, which the step does not have")
-
-    def _assimilate(self, data: Input | None) -> None:
-        spec = self.step["assimilate"]
-        if spec is None:
-            return
-        if self.clean("assimilate"):
-            self.attempt(("assimilate",), lambda: interpolation(spec))
-        depths = (
-            [] if data is None else [n for n in coordinates.candidates(data.field, "vertical") if n in data.field.dims]
-        )
-        if data is not None and depths and data.field.sizes[depths[0]] > 1 and spec["depth_scale"] is None:
-            many = data.field.sizes[depths[0]]
-            self.wrong(("assimilate",), f"'depth_scale' is missing, and {depths[0]!r} has {many} values")
-        observations = spec["observations"]
-        keys: Place = ("assimilate", "observations")
-        if observations is None or not self.clean(*keys):
-            return
-        if observations["synthetic"] is None:
-            self._tables((*keys, "paths"), observations, data)
-        else:
-            self._synthetic((*keys, "synthetic"), observations["synthetic"], data)
-
-    def _synthetic(self, keys: Place, spec: dict[str, Any], data: Input | None) -> None:
-        if spec["tracks"] is None and spec["points"] is None:
-            self.wrong(keys, "has neither 'tracks' nor 'points'; give at least one of them")
-        if data is None:
-            return
-        keys = (*keys, "truth")
-        given = {k: v for k, v in spec["truth"].items() if v is not None}
-        truth = check_levels(self, self._input(keys, self.step["input"] | {"select": None} | given))
-        grid: Grid | None = None if truth is None else self.attempt(keys, lambda: grid_of(truth))
-        if truth is None or grid is None:
-            return
-        many = {str(d): n for d, n in truth.field.sizes.items() if n > 1 and d not in grid.dims}
-        if many:
-            self.wrong(keys, f"has {many}; observations are drawn from one field: choose one with 'select'")
-        theirs, ours = truth.field.attrs.get("units"), data.field.attrs.get("units")
-        if theirs != ours:
-            self.wrong(keys, f"is in {theirs!r} and the input in {ours!r}; convert one of them")
-
-    def _tables(self, keys: Place, spec: dict[str, Any], data: Input | None) -> None:
-        missing = [self._missing((*keys, n), path) for n, path in enumerate(spec["paths"])]
-        if not any(missing):
-            names = [name for path in spec["paths"] for name in found(path, self.run.folder)]
-            field = xr.DataArray(0.0) if data is None else data.field
-            self.attempt(keys, lambda: experiment.observed(names, spec["units"], field))
+            method = (step["assimilate"] or {}).get("method")
+            if shown == "error_std" and method in ("three_d_var", "ensemble_oi"):
+                self.wrong((*keys, "show"), f"{method!r} states no error of the analysis; show another field")
 
     def _anomalies(self, data: Input | None) -> None:
         spec = self.step["anomalies"]
@@ -221,7 +149,7 @@ class _Step(Step):
             if figure["kind"] in ("hovmoller", "series"):
                 if time is None or data.field.sizes[time] < 2:
                     self.wrong(("figure", number, "kind"), f"{figure['kind']!r} needs a field along time")
-            else:
+            elif figure["kind"] != "diagnostics":
                 keys: Place = ("figure", number, "time") if figure["time"] else ("figure", number)
                 self.attempt(keys, partial(at_time, data.field, figure["time"]))
 
@@ -251,4 +179,6 @@ def _named(step: dict[str, Any]) -> list[tuple[Place, str]]:
     observations = (step["assimilate"] or {}).get("observations") or {}
     if observations.get("save"):
         out.append((("assimilate", "observations", "save"), observations["save"]))
+    if (step["assimilate"] or {}).get("save_ensemble"):
+        out.append((("assimilate", "save_ensemble"), step["assimilate"]["save_ensemble"]))
     return out

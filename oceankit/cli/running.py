@@ -10,14 +10,27 @@ from pathlib import Path
 from typing import Any
 
 import click
+import xarray as xr
 from dask.diagnostics import ProgressBar
 
 from oceankit._version import __version__
 from oceankit.cli import places, storing
+from oceankit.cli._choices import FILTERS
+from oceankit.cli.assimilating import assimilate, completed
 from oceankit.cli.reading import RunFile
-from oceankit.cli.work import COMPUTING, Work
+from oceankit.cli.work import Work, depart, find_events, open_input, regrid, relevel
 
 __all__ = ["StageError", "run_steps"]
+
+
+COMPUTING: dict[str, Callable[[Work], str]] = {
+    "input": open_input,
+    "levels": relevel,
+    "regrid": regrid,
+    "assimilate": assimilate,
+    "anomalies": depart,
+    "events": find_events,
+}
 
 
 class StageError(click.ClickException):
@@ -58,6 +71,9 @@ class _Runner:
     def go(self) -> None:
         step = self.work.step
         click.echo(f"\n{click.style(step['name'], bold=True)}  {step['title'] or ''}".rstrip())
+        members = (step["assimilate"] or {}).get("save_ensemble")
+        if members:
+            self.work.keep = partial(self._members, members)
         for stage, compute in COMPUTING.items():
             if step[stage] is not None:
                 self._stage(stage, partial(compute, self.work))
@@ -77,12 +93,21 @@ class _Runner:
     def _product(self, metadata: dict[str, Any]) -> str:
         path = self._place(self.work.step["product"]["file"])
         storing.write_product(self.work, path, metadata)
-        return self._done(path)
+        corrected = self.work.corrected
+        if corrected is None or corrected.n_bounded is None:
+            return self._done(path)
+        method = self.work.step["assimilate"]["method"]
+        return f"{self._done(path)}; {corrected.n_bounded} values{' of members' * (method in FILTERS)} set to a bound"
+
+    def _members(self, name: str, members: xr.Dataset) -> xr.Dataset:
+        path = self._place(name)
+        stored = storing.write_members(self.work, members, path, self.run.values["metadata"] or {})
+        self._done(path)
+        return stored
 
     def _observations(self, name: str, metadata: dict[str, Any]) -> str:
         path = self._place(name)
-        assert self.work.corrected is not None  # the key lies under 'assimilate'
-        storing.write_observations(self.work, self.work.corrected, path, metadata)
+        storing.write_observations(self.work, completed(self.work), path, metadata)
         return self._done(path)
 
     def _report(self) -> str:

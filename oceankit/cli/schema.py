@@ -3,17 +3,16 @@
 import re
 from typing import Any
 
+from oceankit.cli._assimilation_schema import ASSIMILATE
 from oceankit.cli._grid_schema import LEVELS, REGRID
-from oceankit.cli._types import Choice, Date, Either, Flag, Free, Key, Number, Path, Section, Several, Text
+from oceankit.cli._input_schema import INPUT
+from oceankit.cli._types import Choice, Date, Key, Number, Path, Section, Several, Text
 
-__all__ = ["ACDD", "COVARIANCES", "RUN_FILE", "STAGES", "VERSION"]
+__all__ = ["ACDD", "RUN_FILE", "STAGES", "VERSION"]
 
 VERSION = 1
 STAGES = ("input", "levels", "regrid", "assimilate", "anomalies", "events", "product", "figure", "bulletin")
-# As in oceankit.numerics.covariance, whose import would cost seconds; a test holds them equal.
-COVARIANCES = ("gaspari_cohn", "gaussian", "matern")
 
-_positive = Number(above=0)
 _range = Several(Number(), (2, 2))
 _latitudes = Several(Number(least=-90, most=90), (2, 2))
 
@@ -36,106 +35,6 @@ def _odd(number: Any) -> str | None:
     return None if number % 2 else f"is {number}, but a moving average needs an odd width"
 
 
-_SELECT = Free(
-    Either(
-        Either(Date(), Number(), "a date or a number"),
-        Several(Either(Date(), Number(), "a date or a number"), (2, 2)),
-        "a date, a number, or a list of the first and last",
-    ),
-    "a mapping of coordinates to a value or [first, last]",
-)
-_ATTRS = Free(Text("text"), "a mapping of attributes to texts")
-
-INPUT = Section(
-    "input",
-    "The field to work on. Paths are relative to the run file; `package:NAME/path` lies inside the installed Python "
-    "package NAME, and `*` stands for any name. Many files are joined along their coordinates.",
-    {
-        "paths": Key(Several(Path(), alone=True), "NetCDF, Zarr, GRIB or GeoTIFF", required=True),
-        "variable": Key(Text("name"), "name of the field in the files", required=True),
-        "select": Key(
-            _SELECT,
-            "the part that is wanted, by `time`, `depth`, `lon`, `lat` or the name of a coordinate; a date means the whole "
-            "month or year that it names",
-        ),
-        "attrs": Key(_ATTRS, "attributes of the variable to put right, for example `{units: degC}`"),
-        "engine": Key(Text("name"), "xarray engine, where it is not found from the file"),
-        "real": Key(
-            Flag(),
-            "whether the data are real (measured, or a model run of the actual ocean); `false` stamps the figures",
-        ),
-        "provenance_note": Key(Text(), "what the data are and where they come from, printed on figures and bulletins"),
-    },
-)
-TRACKS = Section(
-    "tracks",
-    "Ground tracks as an altimeter flies them.",
-    {
-        "number": Key(Number(least=1, whole=True), "half orbits around the globe", required=True),
-        "spacing": Key(_positive, "km between observations along a track", required=True),
-        "inclination": Key(Number(above=0, most=90), "highest latitude reached", default=66.0),
-    },
-)
-TRUTH = Section(
-    "truth",
-    "The field that stands for the ocean. It is put on the same grid as the input.",
-    {
-        "paths": Key(Several(Path(), alone=True), "files; by default those of `input`"),
-        "variable": Key(Text("name"), "its name there; by default that of `input`"),
-        "select": Key(_SELECT, "the part that is wanted, as in `input`"),
-    },
-)
-SYNTHETIC = Section(
-    "synthetic",
-    "An observing-system experiment: observations are sampled from a known field with random errors, some are withheld, "
-    "and the analysis is scored there against the truth. Everything made from them is stamped SYNTHETIC OBSERVATIONS.",
-    {
-        "truth": Key(TRUTH, "the field that stands for the ocean", required=True),
-        "tracks": Key(TRACKS, "observations along satellite tracks"),
-        "points": Key(Number(least=1, whole=True), "observations at so many random points (those at sea are kept)"),
-        "error_std": Key(_positive, "standard deviation of the errors drawn, in the field's units", required=True),
-        "withhold": Key(
-            Number(above=0, most=0.9), "share of whole tracks, and of points, that are not assimilated", default=0.2
-        ),
-        "seed": Key(Number(least=0, whole=True), "of the random numbers", default=1),
-    },
-)
-OBSERVATIONS = Section(
-    "observations",
-    "Your own observations, or synthetic ones. A table is a NetCDF or Zarr file along `obs`, or a CSV file with a header; "
-    "its columns are `value`, `error_std`, `lon`, `lat` and, where they are known, `time`, `depth` and `flag` "
-    "(QARTOD; 3, 4 and 9 are not used).",
-    {
-        "paths": Key(Several(Path(), alone=True), "one table, or several to be joined"),
-        "units": Key(
-            Text("units"), "of `value` and `error_std`, where the table does not say; held against the field's"
-        ),
-        "provenance_note": Key(Text(), "what the observations are and where they come from"),
-        "save": Key(
-            Path((".nc", ".zarr"), output=True),
-            "write the table with innovations, residuals and what became of each observation",
-        ),
-        "synthetic": Key(SYNTHETIC, "an observing-system experiment"),
-    },
-    one_of=(("paths",), ("synthetic",)),
-)
-ASSIMILATE = Section(
-    "assimilate",
-    "Correct the field (the background) by observations. Errors and scales are yours to state: nothing is fitted to the "
-    "observations.",
-    {
-        "method": Key(Choice(("optimal_interpolation",)), "how", default="optimal_interpolation"),
-        "background_error_std": Key(_positive, "standard deviation of the field's error, in its units", required=True),
-        "length_scale": Key(_positive, "correlation length of that error in km", required=True),
-        "depth_scale": Key(_positive, "the same in metres of depth; needed where the field has several depths"),
-        "time_scale": Key(_positive, "the same in days; without it errors stay the same over time"),
-        "covariance": Key(Choice(COVARIANCES), "shape of the correlation", default="gaspari_cohn"),
-        "n_nearest": Key(
-            Number(least=1, whole=True), "observations used at each cell; without it all, which is exact and slower"
-        ),
-        "observations": Key(OBSERVATIONS, "the observations", required=True),
-    },
-)
 ANOMALIES = Section(
     "anomalies",
     "Departures of the field from its own climatology. There is no way to give the climatology of another source.",
@@ -184,15 +83,18 @@ PRODUCT = Section(
 FIGURE = Section(
     "figure",
     "A PNG. `map` shows one field at one time; `assimilation` four maps: the error before, the increments with the "
-    "observations, the error after, and its stated standard deviation (without a known truth: the analysis and the "
-    "background in the place of the errors); `hovmoller` the mean over the box's latitudes by longitude and time, and "
-    "the mean over the box with the events; `series` the latter alone.",
+    "observations, the error after, and its stated standard deviation or, of an ensemble, its spread (without a known truth: "
+    "the analysis and the background in the place of the errors); `diagnostics` one page on its observations: where they "
+    "differ from the background, by how much, and whether the errors stated let that be expected; `hovmoller` the mean over "
+    "the box's latitudes by longitude and time, and the mean over the box with the events; `series` the latter alone.",
     {
-        "kind": Key(Choice(("map", "assimilation", "hovmoller", "series")), "what it shows", required=True),
+        "kind": Key(
+            Choice(("map", "assimilation", "diagnostics", "hovmoller", "series")), "what it shows", required=True
+        ),
         "file": Key(Path((".png",), output=True), "its name in the output folder", required=True),
         "show": Key(
             Choice(("field", "background", "increments", "error_std", "anomaly")),
-            "which field, for `map`; by default the result of the last stage",
+            "which field, for `map`; by default the result of the last stage; `error_std` is the spread where there are members",
         ),
         "time": Key(Date(), "which time, for `map` and `assimilation`; needed where there are several"),
         "title": Key(Text(), "by default the title of the step"),

@@ -11,7 +11,7 @@ from oceankit.cli.words import label_of
 from oceankit.cli.work import Corrected, Work
 from oceankit.fields import Grid, open_fields
 
-__all__ = ["metadata_of", "with_cell_bounds", "write_observations", "write_product"]
+__all__ = ["metadata_of", "with_cell_bounds", "write_members", "write_observations", "write_product"]
 
 
 def write_product(work: Work, path: Path, metadata: dict[str, Any]) -> None:
@@ -20,11 +20,34 @@ def write_product(work: Work, path: Path, metadata: dict[str, Any]) -> None:
     ds.attrs.update(_scores(work))
     if work.status:
         ds.attrs["data_status"] = work.status
-    options = {k: v for k, v in work.step.items() if k not in ("metadata", "figure", "bulletin") and v is not None}
-    fields.write(ds, path, metadata=metadata, inputs=work.sources, options=options)
+    fields.write(ds, path, metadata=metadata, inputs=work.sources, options=_options(work))
     stored = open_fields(path)
     for (owner, attribute), name in names.items():
-        setattr(getattr(work, owner) if owner else work, attribute, stored[name])
+        if owner == "maps":
+            assert work.corrected is not None  # they are its
+            work.corrected.maps[attribute] = stored[name]
+        else:
+            setattr(getattr(work, owner) if owner else work, attribute, stored[name])
+
+
+def write_members(work: Work, members: xr.Dataset, path: Path, common: dict[str, Any]) -> xr.Dataset:
+    """Write the members of an analysis with what is said of each place; returns what is on disk, lazily."""
+    field = members[work.data.variable]
+    described = field.assign_attrs(long_name=f"members of the analysis of {label_of(field).lower()}")
+    ds = _with_bounds(members.assign({work.data.variable: described}), work)
+    ds.attrs = {"data_status": work.status} if work.status else {}
+    metadata = metadata_of(work, common)
+    metadata["title"] = f"{metadata['title']}: members of the analysis"
+    fields.write(ds, path, metadata=metadata, inputs=work.sources, options=_options(work))
+    stored = open_fields(path)
+    # On the grid's own chunks, whatever those of the file are.
+    stored[work.data.variable].attrs["long_name"] = label_of(field)
+    return stored
+
+
+def _options(work: Work) -> dict[str, Any]:
+    """How it was made."""
+    return {k: v for k, v in work.step.items() if k not in ("metadata", "figure", "bulletin") and v is not None}
 
 
 def write_observations(work: Work, corrected: Corrected, path: Path, metadata: dict[str, Any]) -> None:
@@ -39,12 +62,10 @@ def write_observations(work: Work, corrected: Corrected, path: Path, metadata: d
 
 def _with_withheld(used: xr.Dataset, withheld: xr.Dataset) -> xr.Dataset:
     """Both in one table, told apart."""
-    nothing = xr.full_like(withheld["value"], np.nan)
-    others = withheld.assign(
-        innovation=nothing, residual=nothing, status=("obs", np.full(withheld.sizes["obs"], -1, np.int8))
-    )
+    others = withheld.assign(status=("obs", np.full(withheld.sizes["obs"], -1, np.int8)))
+    both = (_with_columns(used, others), _with_columns(others, used))
     obs = xr.concat(
-        [p.assign(withheld=("obs", np.full(p.sizes["obs"], k, np.int8))) for k, p in enumerate((used, others))],
+        [p.assign(withheld=("obs", np.full(p.sizes["obs"], k, np.int8))) for k, p in enumerate(both)],
         "obs",
         combine_attrs="override",
     )
@@ -53,11 +74,22 @@ def _with_withheld(used: xr.Dataset, withheld: xr.Dataset) -> xr.Dataset:
         "flag_values": np.array([0, 1], np.int8), "flag_meanings": "assimilated withheld",
     }  # fmt: skip
     obs["status"].attrs |= {
-        "flag_values": np.array([-1, 0, 1, 2], np.int8),
-        "flag_meanings": "not_offered used outside_the_background rejected_by_quality_flag",
+        "flag_values": np.array([-1, 0, 1, 2, 3], np.int8),
+        "flag_meanings": "not_offered used outside_the_background rejected_by_quality_flag same_as_an_earlier_one",
     }
     obs["truth"].attrs = obs["value"].attrs | {"long_name": "value without error"}
     return obs
+
+
+def _with_columns(table: xr.Dataset, other: xr.Dataset) -> xr.Dataset:
+    """With the columns that another table has and this one lacks, empty."""
+    empty: dict[str, tuple[Any, Any, dict[Any, Any]]] = {}
+    for name, column in other.data_vars.items():
+        if name not in table:
+            shape = tuple(table.sizes["obs"] if d == "obs" else n for d, n in column.sizes.items())
+            nothing = {"f": np.nan, "i": -1, "u": 0}.get(column.dtype.kind, "")
+            empty[str(name)] = (column.dims, np.full(shape, nothing, column.dtype), dict(column.attrs))
+    return table.assign(empty)
 
 
 def metadata_of(work: Work, common: dict[str, Any]) -> dict[str, Any]:
@@ -94,7 +126,9 @@ def _assembled(work: Work) -> tuple[xr.Dataset, dict[tuple[str, str], str]]:
             work.corrected.background, f"{variable}_background", "background of "
         )
         found["corrected", "increments"] = work.corrected.increments.rename(f"{variable}_increments")
-        found["corrected", "error_std"] = work.corrected.error_std.rename(f"{variable}_analysis_error_std")
+        if work.corrected.error_std is not None:
+            found["corrected", "error_std"] = work.corrected.error_std.rename(f"{variable}_analysis_error_std")
+        found |= {("maps", n): v.rename(f"{variable}_{n}") for n, v in work.corrected.maps.items()}
     if work.experiment is not None:
         truth = _renamed(work.experiment.truth, f"{variable}_truth", "truth of the experiment: ")
         truth.attrs.pop("cell_methods", None)  # it has no time of its own

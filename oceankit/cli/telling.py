@@ -8,7 +8,10 @@ import numpy as np
 import xarray as xr
 
 from oceankit import products
+from oceankit.cli.assimilating import completed
 from oceankit.cli.experiment import Experiment
+from oceankit.cli.methods import told
+from oceankit.cli.screening import counted
 from oceankit.cli.selecting import at_time, time_dim
 from oceankit.cli.words import by_times, date_of, label_of, signed, unit_of, when_text
 from oceankit.cli.work import Corrected, Spells, Work
@@ -56,7 +59,7 @@ def _found(work: Work) -> tuple[str, Facts]:
         return _of_field(work)
     if work.corrected.experiment is not None:
         return _of_experiment(work, work.corrected, work.corrected.experiment)
-    return _of_observations(work, work.corrected)
+    return _of_observations(work, completed(work))
 
 
 # ---- a field ----------------------------------------------------------------------------------------------------------
@@ -138,10 +141,11 @@ def _of_experiment(work: Work, corrected: Corrected, experiment: Experiment) -> 
         "Withheld for the scores": f"{n['n_withheld']} positions",
         "RMSE of the background": f"{n['rmse_background']:.3f}{unit}",
         "RMSE of the analysis": f"{n['rmse_analysis']:.3f}{unit}",
-        "Error the analysis states": f"{n['stated_analysis_error_std']:.3f}{unit}",
-        "Bias before, after": signed(f"{n['bias_background']:+.3f}, {n['bias_analysis']:+.3f}{unit}"),
     }
-    return headline, facts
+    if corrected.error_std is not None:
+        facts["Error the analysis states"] = f"{n['stated_analysis_error_std']:.3f}{unit}"
+    facts["Bias before, after"] = signed(f"{n['bias_background']:+.3f}, {n['bias_analysis']:+.3f}{unit}")
+    return headline, facts | _more(corrected, work.step["assimilate"]["method"])
 
 
 def _of_observations(work: Work, corrected: Corrected) -> tuple[str, Facts]:
@@ -158,7 +162,19 @@ def _of_observations(work: Work, corrected: Corrected) -> tuple[str, Facts]:
         "RMS distance from background": f"{a['innovation_rms']:.3f}{unit}",
         "RMS distance from analysis": f"{a['residual_rms']:.3f}{unit}",
     }
-    return headline, facts
+    return headline, facts | _more(corrected, work.step["assimilate"]["method"])
+
+
+def _more(corrected: Corrected, method: str) -> Facts:
+    """Of the members, of what was done to the observations before, and of bounds."""
+    static = " of the static ensemble" * (method == "ensemble_oi")
+    facts = {} if corrected.members is None else {f"Members{static}": str(corrected.members)}
+    parts = counted({k: v for k, v in corrected.observations.attrs.items() if k != "n_flagged_before"})
+    if parts:
+        facts["Observations offered"] = f"{corrected.observations.attrs['n_offered']}: {', '.join(parts)}"
+    if corrected.n_bounded is not None:
+        facts["Values set to a bound"] = str(corrected.n_bounded)
+    return facts
 
 
 # ---- events -----------------------------------------------------------------------------------------------------------
@@ -253,7 +269,7 @@ def _method(work: Work) -> str:
             f"{100 * step['regrid']['min_coverage']:.0f} % must be covered by data."
         )
     if work.corrected is not None:
-        parts.append(_assimilation_method(step["assimilate"], unit_of(work.corrected.background)))
+        parts.append(_assimilation_method(work, work.corrected))
     if work.departure is not None:
         by = "calendar month" if step["anomalies"]["by"] == "month" else "day of the year"
         base = _base(work.departure.clim, work.data.cadence)
@@ -265,13 +281,9 @@ def _method(work: Work) -> str:
     return " ".join(parts)
 
 
-def _assimilation_method(spec: dict[str, Any], unit: str) -> str:
-    near = "all observations at once" if spec["n_nearest"] is None else f"the {spec['n_nearest']} nearest observations"
-    shape = {"gaspari_cohn": "Gaspari-Cohn", "gaussian": "Gaussian", "matern": "Matérn"}[spec["covariance"]]
-    text = (
-        f"Optimal interpolation with {near}; background error {spec['background_error_std']:g}{unit}, correlation length "
-        f"{spec['length_scale']:g} km ({shape}), stated in the run file and not fitted to the observations."
-    )
+def _assimilation_method(work: Work, corrected: Corrected) -> str:
+    spec = work.step["assimilate"]
+    text = told(spec, unit_of(corrected.background), corrected.members)
     synthetic = spec["observations"]["synthetic"]
     if synthetic:
         text += (

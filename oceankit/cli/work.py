@@ -11,28 +11,50 @@ import numpy as np
 import xarray as xr
 
 from oceankit.anomaly import anomalies, climatology, spells
-from oceankit.assimilation import OptimalInterpolation
 from oceankit.cli import experiment as experiments
+from oceankit.cli._choices import FILTERS
 from oceankit.cli.gridding import kept, on_levels, options_of
 from oceankit.cli.inputs import Input, grid_of, opened, target_grid
 from oceankit.cli.places import found
-from oceankit.cli.words import label_of, when_text
+from oceankit.cli.words import label_of
 from oceankit.fields import Grid, coordinates
 from oceankit.regridding import Regridder
 
-__all__ = ["COMPUTING", "Work", "interpolation", "normal_of"]
+__all__ = [
+    "Corrected",
+    "Departure",
+    "Spells",
+    "Work",
+    "depart",
+    "find_events",
+    "normal_of",
+    "open_input",
+    "regrid",
+    "relevel",
+]
 
 
 @dataclass
 class Corrected:
-    """What an assimilation brought."""
+    """What an assimilation brought; of an ensemble its mean."""
 
     background: xr.DataArray
     increments: xr.DataArray
-    error_std: xr.DataArray
-    observations: xr.Dataset
+    error_std: xr.DataArray | None
+    """None of methods that state none; of an ensemble the spread."""
+    maps: dict[str, xr.DataArray]
+    """What is said of each place, and of the bounds."""
+    observations: xr.Dataset = field(init=False)
     """Those offered to the analysis, with innovation, residual and status; its attributes are the statistics."""
-    experiment: experiments.Experiment | None
+    table: xr.Dataset = field(init=False)
+    """The same as the library returns it, for its diagnostics."""
+    experiment: experiments.Experiment | None = None
+    members: int | None = None
+
+    @property
+    def n_bounded(self) -> int | None:
+        """Values that were set to a bound, where there are bounds."""
+        return int(self.maps["n_bounded"].sum()) if "n_bounded" in self.maps else None
 
 
 @dataclass
@@ -66,6 +88,8 @@ class Work:
     spells: Spells | None = None
     sources: list[str] = field(default_factory=list)
     figures: list[tuple[Path, str]] = field(default_factory=list)
+    keep: Callable[[xr.Dataset], xr.Dataset] | None = None
+    """Writes the members of an analysis and reads them back, where that is asked for."""
 
     @property
     def title(self) -> str:
@@ -98,7 +122,7 @@ class Work:
             return "SYNTHETIC DATA"
         return experiments.STAMP if self.experiment is not None else None
 
-    def shown(self, name: str | None) -> xr.DataArray:
+    def shown(self, name: str | None) -> Any:
         """A field by the name that figures use; None is the result of the last stage."""
         found = {None: self.result, "anomaly": self.result}
         found["field"] = self.result if self.departure is None else self.departure.whole
@@ -112,7 +136,9 @@ class Work:
 
 def open_input(work: Work) -> str:
     """Open the field."""
-    work.data = opened(work.step["input"], work.folder)
+    spec = work.step["assimilate"]
+    tiles = spec is not None and spec["method"] in FILTERS and work.step["regrid"] is None
+    work.data = opened(work.step["input"], work.folder, tiles=tiles)
     work.sources += work.data.sources
     work.result = work.data.field
     files = len(work.data.sources)
@@ -147,84 +173,6 @@ def regrid(work: Work) -> str:
 def _restful(regridded: xr.DataArray) -> xr.DataArray:
     """Without the scalar and auxiliary coordinates of the old cells; each is lazy no longer."""
     return regridded.assign_coords({n: c.load() for n, c in regridded.coords.items() if c.chunks is not None})
-
-
-def assimilate(work: Work) -> str:
-    """Correct the field by observations."""
-    spec = work.step["assimilate"]
-    background, experiment = work.result, None
-    if spec["observations"]["synthetic"] is not None:
-        experiment = experiments.sampled(*_truth(work), spec["observations"]["synthetic"])
-        observations = experiment.used
-    else:
-        paths = [name for path in spec["observations"]["paths"] for name in found(path, work.folder)]
-        work.sources += paths
-        observations = experiments.observed(paths, spec["observations"]["units"], background)
-    analysis, diagnostics = interpolation(spec).assimilate(background, observations)
-    error_std = _error_std(diagnostics["analysis_error_variance"], background)
-    columns = {n: ("obs", diagnostics[n].values, diagnostics[n].attrs) for n in ("innovation", "residual", "status")}
-    observations = observations.assign(columns)
-    observations.attrs |= {str(n): v.item() for n, v in diagnostics.data_vars.items() if v.ndim == 0}
-    work.result = analysis
-    work.corrected = Corrected(background, diagnostics["increments"], error_std, observations, experiment)
-    if experiment is not None:
-        return _score(work, work.corrected, experiment)
-    return f"{observations.attrs['n_used']} of {observations.sizes['obs']} observations"
-
-
-def _error_std(variance: xr.DataArray, background: xr.DataArray) -> xr.DataArray:
-    # Rounding may leave a variance of nothing a hair below zero.
-    error = (variance.clip(min=0) ** 0.5).astype(background.dtype)
-    error.attrs = {"long_name": f"standard deviation of the analysis error of {label_of(background).lower()}"}
-    error.attrs |= {k: v for k, v in background.attrs.items() if k == "units"}
-    if "standard_name" in background.attrs:
-        error.attrs["standard_name"] = f"{background.attrs['standard_name']} standard_error"
-    return error
-
-
-def interpolation(spec: dict[str, Any]) -> OptimalInterpolation:
-    """The method that `assimilate` describes."""
-    options = ("background_error_std", "length_scale", "depth_scale", "time_scale", "covariance", "n_nearest")
-    return OptimalInterpolation(**{k: spec[k] for k in options})
-
-
-def _truth(work: Work) -> tuple[xr.DataArray, str]:
-    """The field that stands for the ocean, on the grid of the background, and its date in words."""
-    truth_spec = work.step["assimilate"]["observations"]["synthetic"]["truth"]
-    spec = work.step["input"] | {k: v for k, v in truth_spec.items() if k != "select" and v is not None}
-    data = opened(spec | {"select": truth_spec["select"]}, work.folder)
-    if work.step["levels"] is not None:
-        data = on_levels(data, work.step["levels"])
-    work.sources += [s for s in data.sources if s not in work.sources]
-    many = {str(d): n for d, n in data.field.sizes.items() if n > 1 and d not in grid_of(data).dims}
-    if many:
-        raise ValueError(f"the truth has {many}; observations are drawn from one field: choose one in truth.select")
-    when = when_text(data.field, data.cadence) or label_of(data.field)
-    if work.regridder is None:
-        return data.field, when
-    same = grid_of(data)
-    source = work.regridder.source
-    if same.dims == source.dims and same.lon.equals(source.lon) and same.lat.equals(source.lat):
-        return work.regridder(data.field), when
-    spec = work.step["regrid"]
-    other = Regridder(grid_of(data), work.regridder.target, spec["method"], **options_of(spec))
-    return other(data.field), when
-
-
-def _score(work: Work, corrected: Corrected, experiment: experiments.Experiment) -> str:
-    """Hold the analysis against the truth; both are kept in memory, as the product needs them next."""
-    names = ("background", "increments", "error_std")
-    loaded = xr.Dataset({"result": work.result, **{n: getattr(corrected, n) for n in names}}).load()
-    work.result = loaded["result"].rename(work.result.name)
-    for name in names:
-        setattr(corrected, name, loaded[name].rename(getattr(corrected, name).name))
-    experiment.truth = experiment.truth.load()
-    numbers = experiments.scores(experiment, corrected.background, work.result, corrected.error_std)
-    experiment.numbers = numbers
-    return (
-        f"{experiment.used.sizes['obs']} synthetic observations; rmse at {numbers['n_withheld']:.0f} withheld positions: "
-        f"background {numbers['rmse_background']:.3f}, analysis {numbers['rmse_analysis']:.3f}"
-    )
 
 
 def depart(work: Work) -> str:
@@ -297,16 +245,6 @@ def box_mean(whole: xr.DataArray, box: dict[str, Any]) -> xr.DataArray:
         unicodedata.normalize("NFKD", box["name"]).encode("ascii", "ignore").decode().strip().lower().replace(" ", "_")
     )
     return mean.rename(f"{whole.name}_{re.sub('[^a-z0-9_]', '', plain) or 'box'}")
-
-
-COMPUTING: dict[str, Callable[[Work], str]] = {
-    "input": open_input,
-    "levels": relevel,
-    "regrid": regrid,
-    "assimilate": assimilate,
-    "anomalies": depart,
-    "events": find_events,
-}
 
 
 def _sizes(whole: xr.DataArray) -> str:

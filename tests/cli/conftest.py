@@ -83,3 +83,61 @@ def terrain_file(folder: Path) -> Path:
     path = folder / "terrain.nc"
     terrain().to_netcdf(path)
     return path
+
+
+LAT, LON = np.arange(30.5, 38), np.arange(120.5, 130)
+MEMBERS = 8
+
+
+def member_field(values: np.ndarray, time: str = "2020-06-01") -> xr.DataArray:
+    out = xr.DataArray(
+        values[None].astype(np.float32), dims=("time", "lat", "lon"), name="sst",
+        coords={"time": np.array([time], "M8[ns]"), "lat": ("lat", LAT, {"units": "degrees_north"}),
+                "lon": ("lon", LON, {"units": "degrees_east"})},
+        attrs={"units": "degC", "standard_name": "sea_surface_temperature", "long_name": "sea surface temperature"},
+    )  # fmt: skip
+    out[:, :2, :2] = np.nan  # land
+    return out
+
+
+def smooth(rng: np.random.Generator) -> np.ndarray:
+    a, b, c = rng.normal(size=3)
+    return a + b * np.sin(LAT / 3)[:, None] + c * np.cos(LON / 4)[None, :]
+
+
+@pytest.fixture(scope="session")
+def ensemble_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Members in one file and in a file each, years of a model run, one background and observations."""
+    folder, rng = tmp_path_factory.mktemp("ensemble"), np.random.default_rng(3)
+    whole = [member_field(15 + smooth(rng)) for _ in range(MEMBERS)]
+    for k, member in enumerate(whole):
+        member.to_netcdf(folder / f"member_{k}.nc")
+    joined = xr.concat([m.isel(time=0) for m in whole], "number").assign_coords(number=np.arange(1, MEMBERS + 1))
+    joined.to_netcdf(folder / "ensemble.nc")
+    years = xr.concat([member_field(15 + smooth(rng), f"{y}-06-01") for y in range(1990, 2002)], "time")
+    years.to_netcdf(folder / "years.nc")
+    for year in range(1990, 1994):
+        years.sel(time=str(year)).to_netcdf(folder / f"year_{year}.nc")
+    member_field(np.full((LAT.size, LON.size), 15.0)).to_netcdf(folder / "control.nc")
+    (whole[0] + 0.5).assign_attrs(whole[0].attrs).to_netcdf(folder / "truth.nc")
+    lon, lat = rng.uniform(123, 128.5, 40), rng.uniform(33, 37, 40)
+    value = 15.5 + 0.3 * rng.normal(size=40)
+    value[0] = 40.0  # nonsense
+    rows = [f"{v:.3f},0.3,{x:.3f},{y:.3f},1" for v, x, y in zip(value, lon, lat, strict=True)]
+    rows += [rows[5].replace("15.", "14.", 1), "15,0.3,125,35,4", "15,0.3,140,35,1"]
+    (folder / "obs.csv").write_text("value,error_std,lon,lat,flag\n" + "\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.fixture
+def assimilate(oceankit: Callable[..., Result], folder: Path, ensemble_files: Path) -> Callable[..., Result]:
+    """Run one step: its input and the text of its `assimilate`, beside the files."""
+    for path in ensemble_files.iterdir():
+        (folder / path.name).symlink_to(path)
+
+    def call(given: str, spec: str, *arguments: str, more: str = "") -> Result:
+        stages = "\n".join(f"      {line}" for line in spec.strip().splitlines())
+        text = f"oceankit: 1\nsteps:\n  - name: one\n    input: {{{given}}}\n    assimilate:\n{stages}\n"
+        return oceankit(f"{text}    product: out.nc\n{more}", "--output", str(folder / "out"), *arguments)
+
+    return call

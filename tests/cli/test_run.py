@@ -12,7 +12,7 @@ from click.testing import Result
 
 from oceankit.cli import running
 from oceankit.fields import Grid, check_integrity, open_fields
-from oceankit.observations import operators
+from oceankit.observations import ObservationError, operators
 
 Call = Callable[..., Result]
 
@@ -239,7 +239,7 @@ def test_a_stage_that_fails_is_named_and_leaves_the_earlier_outputs(oceankit: Ca
     assert not (folder / "mine.html").exists()
     assert not scraps(folder)
     debug = oceankit(text, "--output", str(folder), "--debug")
-    assert type(debug.exception).__name__ == "ObservationError"
+    assert isinstance(debug.exception, ObservationError)
 
 
 def test_observations_must_be_in_the_units_of_the_field(oceankit: Call, folder: Path):
@@ -315,7 +315,7 @@ def test_selections_turn_around_the_globe_and_take_the_nearest(oceankit: Call, f
 
 
 def test_the_choices_of_the_schema_are_those_of_the_library():
-    from oceankit.cli import _choices, schema
+    from oceankit.cli import _choices
     from oceankit.numerics.covariance import FUNCTIONS
     from oceankit.regridding import METHODS, VERTICAL_METHODS, _columns, methods
 
@@ -325,7 +325,7 @@ def test_the_choices_of_the_schema_are_those_of_the_library():
     assert {None, *_choices.LIMITERS} == set(methods.LIMITERS)
     assert tuple(VERTICAL_METHODS) == _choices.LEVELS_METHODS
     assert {None, *_choices.LEVELS_OUTSIDE} == set(_columns.OUTSIDE)
-    assert set(FUNCTIONS) == set(schema.COVARIANCES)
+    assert set(FUNCTIONS) == set(_choices.COVARIANCES)
 
 
 def test_the_progress_bar_is_one_line_that_is_wiped(capsys: pytest.CaptureFixture[str]):
