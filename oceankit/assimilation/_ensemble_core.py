@@ -7,12 +7,23 @@ from typing import NamedTuple
 import numpy as np
 
 from oceankit.assimilation import _ensemble_kernels as kernels
-from oceankit.assimilation._ensemble_kernels import Inflating, System
+from oceankit.assimilation._ensemble_kernels import Between, Inflating, System
 from oceankit.assimilation.inflation import RTPP, RTPS, Forgetting, Inflation, Multiplicative
 from oceankit.assimilation.localization import Localization, scales
 from oceankit.numerics import threads, within
 
-__all__ = ["Anchors", "Found", "Modelled", "Places", "cut", "error_subspace", "prepared", "random_rotation", "solve"]
+__all__ = [
+    "Anchors",
+    "Found",
+    "Modelled",
+    "Places",
+    "cut",
+    "error_subspace",
+    "prepared",
+    "random_rotation",
+    "solve",
+    "solve_row",
+]
 
 _BLOCK = 256
 
@@ -63,6 +74,17 @@ class Anchors(NamedTuple):
     """float64 (rows of the tile,): how far it is to the next"""
     columns: np.ndarray
     column_shares: np.ndarray
+
+    def between(self, wet: np.ndarray, members: int) -> Between:
+        """What is kept from row to row of a tile whose places have values where ``wet`` (rows, columns, levels)."""
+        rows, columns, levels = self.places.at.shape[:3]
+        many, n = columns * levels, members
+        needed = np.zeros((rows, columns, levels), bool)
+        kernels.needed(wet, self.rows, self.columns, needed)
+        return Between(
+            np.empty((2, many, n, n)), np.zeros((2, many, 3)), np.full(2, -1), np.empty((many, n, n)), np.empty((many, 3)),
+            needed.reshape(rows, many),
+        )  # fmt: skip
 
 
 def random_rotation(rng: np.random.Generator, members: int) -> np.ndarray:
@@ -174,14 +196,7 @@ def cut(system: System, places: Places) -> System:
     )  # fmt: skip
 
 
-def solve(
-    system: System,
-    inflate: Inflating,
-    state: np.ndarray,
-    missing: np.ndarray,
-    places: Places,
-    anchors: Anchors | None = None,
-) -> Found:
+def solve(system: System, inflate: Inflating, state: np.ndarray, missing: np.ndarray, places: Places) -> Found:
     """Turn a tile of the background ensemble into the analysis, in place.
 
     Parameters
@@ -191,18 +206,35 @@ def solve(
     missing
         bool (places, fields): left alone.
     """
-    number = state.shape[0]
-    found = Found(np.zeros(number, np.int64), np.zeros(number), np.zeros(number))
+    found = nothing_found(state.shape[0])
     if system.method == kernels.EAKF:
         kernels.in_sequence(system, inflate, state, missing, places.at, places.extra, found.counts)
-    elif anchors is None:
-        kernels.analysed(system, inflate, state, missing, places.at, places.extra, *found)
     else:
-        kernels.between_anchors(
-            system, inflate, state, missing, anchors.places.at, anchors.places.extra, anchors.rows, anchors.row_shares,
-            anchors.columns, anchors.column_shares, *found,
-        )  # fmt: skip
+        kernels.analysed(system, inflate, state, missing, places.at, places.extra, *found)
     return found
+
+
+def solve_row(
+    system: System,
+    inflate: Inflating,
+    state: np.ndarray,
+    missing: np.ndarray,
+    anchors: Anchors,
+    row: int,
+    kept: Between,
+) -> Found:
+    """The same for a row of a tile between anchors; rows come one after the other."""
+    found = nothing_found(state.shape[0])
+    kernels.between_anchors(
+        system, inflate, state, missing, anchors.places.at, anchors.places.extra, anchors.rows[row],
+        anchors.row_shares[row], anchors.columns, anchors.column_shares, kept, *found,
+    )  # fmt: skip
+    return found
+
+
+def nothing_found(number: int) -> Found:
+    """For so many places."""
+    return Found(np.zeros(number, np.int64), np.zeros(number), np.zeros(number))
 
 
 def solve_all(system: System, inflate: Inflating, state: np.ndarray, missing: np.ndarray, places: Places) -> None:

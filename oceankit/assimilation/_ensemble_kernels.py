@@ -24,12 +24,14 @@ __all__ = [
     "DENKF",
     "EOI",
     "ETKF",
+    "Between",
     "Inflating",
     "System",
     "analysed",
     "between_anchors",
     "gathered",
     "in_sequence",
+    "needed",
     "scattered",
     "sequence",
     "taper",
@@ -342,78 +344,79 @@ def analysed(system, inflating, state, fill, at, extra, counts, signals, reducti
         _applied(state[c], fill[c], cast, anomalies, new, inflating)
 
 
+class Between(NamedTuple):
+    """Transforms at anchors, kept from one row of a tile to the next."""
+
+    held: np.ndarray
+    """float64 (2, anchors in a row, members, members): of the anchors before and behind"""
+    said: np.ndarray
+    """float64 (2, anchors in a row, 3): counts and what ``transform`` says"""
+    which: np.ndarray
+    """int64 (2,): the rows of anchors that are held, -1 at first"""
+    along: np.ndarray
+    """float64 (anchors in a row, members, members): between both"""
+    telling: np.ndarray
+    needed: np.ndarray
+    """bool (anchor rows, anchors in a row)"""
+
+
 @kernel
-def _needed(fill, rows, columns, n_rows, n_columns, levels):
-    """Which anchors (rows, columns, levels) lie beside a place that is not all missing."""
-    out = np.zeros((n_rows, n_columns, levels), np.bool_)
-    c = 0
+def needed(wet, rows, columns, out):
+    """Which anchors lie beside a place with a value: ``wet`` (rows, columns, levels), ``out`` (anchor rows, anchors, levels)."""
     for j in range(rows.size):
         for i in range(columns.size):
-            for k in range(levels):
-                if not fill[c].all():
+            for k in range(wet.shape[2]):
+                if wet[j, i, k]:
                     for b in range(2):
                         for a in range(2):
-                            out[min(rows[j] + b, n_rows - 1), min(columns[i] + a, n_columns - 1), k] = True
-                c += 1
-    return out
+                            out[min(rows[j] + b, out.shape[0] - 1), min(columns[i] + a, out.shape[1] - 1), k] = True
 
 
 @kernel
 def between_anchors(
-    system, inflating, state, fill, at, extra, rows, row_shares, columns, column_shares, counts, signals, reductions
+    system, inflating, state, fill, at, extra, before, share, columns, column_shares, work, counts, signals, reductions
 ):  # fmt: skip
-    """Analyse a tile with transforms that are found at anchors and bilinear between them (Yang et al. 2009), in place.
+    """Analyse a row of a tile with transforms that are found at anchors and bilinear between them (Yang et al. 2009), in place.
 
-    ``state`` (rows x columns x levels, fields, members); anchors ``at`` (anchor rows, anchor columns, levels, 2 or 3). Each
-    row of the tile lies between anchor ``rows`` and the next, ``row_shares`` of the way; columns alike.
+    ``state`` (columns x levels, fields, members); anchors ``at`` (anchor rows, anchor columns, levels, 2 or 3). The row lies
+    between the anchors of row ``before`` and the next, ``share`` of the way; columns alike.
     """
-    n, levels = state.shape[2], at.shape[2]
-    n_rows, n_columns = at.shape[0], at.shape[1]
-    wide = n_columns * levels
-    idle = _idle(system, inflating)
+    levels, n_rows, n_columns = at.shape[2], at.shape[0], at.shape[1]
     found, squared, weights = np.empty(64, np.int64), np.empty(64), np.empty(64)
-    means = np.empty(n)
-    # Transforms of two rows of anchors, and between them.
-    held = np.empty((2, wide, n, n))
-    said = np.zeros((2, wide, 3))
-    which = np.array([-1, -1])
-    along, telling = np.empty((wide, n, n)), np.empty((wide, 3))
-    cast = np.empty((n, n), state.dtype)
+    means, idle = np.empty(state.shape[2]), _idle(system, inflating)
+    cast = np.empty((state.shape[2], state.shape[2]), state.dtype)
     anomalies, new = np.empty(state.shape[1:], state.dtype), np.empty(state.shape[1:], state.dtype)
-    needed = _needed(fill, rows, columns, n_rows, n_columns, levels)
-    c = 0
-    for j in range(rows.size):
-        for b in range(2):
-            row = min(rows[j] + b, n_rows - 1)
-            if which[row % 2] == row:
-                continue
-            which[row % 2] = row
-            for a in range(wide):
-                i, k = a // levels, a % levels
-                held[row % 2, a] = 0.0
-                if needed[row, i, k]:
-                    kept, signal, reduction, found, squared, weights = _weights(
-                        system, at[row, i, k], extra[row, i, k], found, squared, weights, held[row % 2, a], means
-                    )
-                    said[row % 2, a, 0], said[row % 2, a, 1], said[row % 2, a, 2] = kept, signal, reduction
-        low, high, share = rows[j] % 2, min(rows[j] + 1, n_rows - 1) % 2, row_shares[j]
-        _between(held[low].reshape(-1), held[high].reshape(-1), share, along.reshape(-1))
-        _between(said[low].reshape(-1), said[high].reshape(-1), share, telling.reshape(-1))
-        for i in range(columns.size):
-            for k in range(levels):
-                if not fill[c].all():
-                    left = columns[i] * levels + k
-                    right = min(columns[i] + 1, n_columns - 1) * levels + k
-                    if idle and said[:, left, 0].max() == 0.0 and said[:, right, 0].max() == 0.0:
-                        c += 1
-                        continue
-                    _between(along[left].reshape(-1), along[right].reshape(-1), column_shares[i], cast.reshape(-1))
-                    near = left if column_shares[i] <= 0.5 else right
-                    counts[c] = np.int64(said[low if share <= 0.5 else high, near, 0])
-                    signals[c] = telling[left, 1] + column_shares[i] * (telling[right, 1] - telling[left, 1])
-                    reductions[c] = telling[left, 2] + column_shares[i] * (telling[right, 2] - telling[left, 2])
-                    _applied(state[c], fill[c], cast, anomalies, new, inflating)
-                c += 1
+    for b in range(2):
+        row = min(before + b, n_rows - 1)
+        if work.which[row % 2] == row:
+            continue
+        work.which[row % 2] = row
+        for a in range(n_columns * levels):
+            work.held[row % 2, a] = 0.0
+            work.said[row % 2, a] = 0.0
+            if work.needed[row, a]:
+                kept, signal, reduction, found, squared, weights = _weights(
+                    system, at[row, a // levels, a % levels], extra[row, a // levels, a % levels], found, squared, weights,
+                    work.held[row % 2, a], means,
+                )  # fmt: skip
+                said = work.said[row % 2, a]
+                said[0], said[1], said[2] = kept, signal, reduction
+    low, high = before % 2, min(before + 1, n_rows - 1) % 2
+    _between(work.held[low].reshape(-1), work.held[high].reshape(-1), share, work.along.reshape(-1))
+    _between(work.said[low].reshape(-1), work.said[high].reshape(-1), share, work.telling.reshape(-1))
+    for c in range(state.shape[0]):
+        if fill[c].all():
+            continue
+        i, k = c // levels, c % levels
+        left, right = columns[i] * levels + k, min(columns[i] + 1, n_columns - 1) * levels + k
+        if idle and work.said[:, left, 0].max() == 0.0 and work.said[:, right, 0].max() == 0.0:
+            continue
+        part = column_shares[i]
+        _between(work.along[left].reshape(-1), work.along[right].reshape(-1), part, cast.reshape(-1))
+        counts[c] = np.int64(work.said[low if share <= 0.5 else high, left if part <= 0.5 else right, 0])
+        signals[c] = work.telling[left, 1] + part * (work.telling[right, 1] - work.telling[left, 1])
+        reductions[c] = work.telling[left, 2] + part * (work.telling[right, 2] - work.telling[left, 2])
+        _applied(state[c], fill[c], cast, anomalies, new, inflating)
 
 
 @kernel

@@ -6,7 +6,7 @@ own values and on the observations that reach it, so tiles and chunks change not
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -250,50 +250,83 @@ def _box(
 
     def work(begin: int, end: int) -> None:
         for tile in tiles[begin:end]:
-            where = tile[1:] if geometry.flat else tile
-            rest = (slice(None),) * (len(shape) - len(where))
-            pieces = [v[(..., *where, *rest)] for v in values]
-            outs = [r[(..., *where, *rest)] for r in results]
-            for whole, part in zip(said, _tile(task, geometry, system, tile, pieces, outs), strict=True):
-                whole[where] = part.reshape(whole[where].shape)
+            _tile(task, geometry, system, tile, list(values), results, said)
 
     threads.over_blocks(work, len(tiles), block=1)
     return results, said
 
 
 def _tile(
-    task: Task, geometry: Geometry, system: core.System, tile: tuple[slice, slice], pieces: list[np.ndarray],
-    outs: list[np.ndarray],
-) -> list[np.ndarray]:  # fmt: skip
-    """One tile: its values laid out for the kernels, analysed and laid back."""
-    places = geometry.places(*tile)
-    members, number = pieces[0].shape[0], len(places.at)
+    task: Task, geometry: Geometry, system: core.System, tile: tuple[slice, slice], values: list[np.ndarray],
+    results: list[np.ndarray], said: list[np.ndarray],
+) -> None:  # fmt: skip
+    """One tile: as a whole, or row by row between anchors."""
+    anchors = geometry.between(*tile)
+    if anchors is None:
+        places = geometry.places(*tile)
+
+        def whole(state: np.ndarray, missing: np.ndarray) -> core.Found:
+            return core.solve(system, task.inflate, state, missing, places)
+
+        _laid_out(task, geometry, tile, values, results, said, whole)
+        return
+    rows, columns = tile
+    wet = np.zeros((rows.stop - rows.start, columns.stop - columns.start, len(geometry.levels)), bool)
+    for v in values:
+        first = np.isfinite(v[(0, ..., *_of(geometry, tile, said[0].ndim))])
+        wet |= first.reshape(-1, *wet.shape).any(axis=0)
+    kept = anchors.between(wet, values[0].shape[0])
+    for row in range(rows.stop - rows.start):
+
+        def one(state: np.ndarray, missing: np.ndarray, row: int = row) -> core.Found:
+            return core.solve_row(system, task.inflate, state, missing, anchors, row, kept)
+
+        part = (slice(rows.start + row, rows.start + row + 1), columns)
+        _laid_out(task, geometry, part, values, results, said, one)
+
+
+def _of(geometry: Geometry, tile: tuple[slice, slice], ndim: int) -> Any:
+    """The index of a tile in the last dimensions of a field, ``ndim`` of them."""
+    where = tile[1:] if geometry.flat else tile
+    return (*where, *(slice(None),) * (ndim - len(where)))
+
+
+def _laid_out(
+    task: Task, geometry: Geometry, tile: tuple[slice, slice], values: list[np.ndarray], results: list[np.ndarray],
+    said: list[np.ndarray], solve: Callable[[np.ndarray, np.ndarray], core.Found],
+) -> None:  # fmt: skip
+    """Places of a part of the grid, laid out for the kernels, solved and laid back."""
+    at = geometry.at[tile].reshape(-1, geometry.at.shape[2])
+    where = _of(geometry, tile, said[0].ndim)
+    members, number = values[0].shape[0], len(at) * len(geometry.levels)
     state = np.empty((number, sum(task.layers), members), task.dtype)
-    missing = np.repeat(~np.isfinite(places.at).all(axis=1)[:, None], state.shape[1], axis=1)
+    nowhere = np.repeat(~np.isfinite(at).all(axis=1), len(geometry.levels))
+    missing = np.repeat(nowhere[:, None], state.shape[1], axis=1)
     first, lanes = np.concatenate([[0], np.cumsum(task.layers)]), lanes_of(task.dtype)
-    for k, (name, piece) in enumerate(zip(task.names, pieces, strict=True)):
-        flat = np.ascontiguousarray(piece, task.dtype).reshape(members, task.layers[k], number)
+    for k, name in enumerate(task.names):
+        flat = np.ascontiguousarray(values[k][(..., *where)], task.dtype).reshape(members, task.layers[k], number)
         place, layer = kernels.gathered(flat, state, missing, first[k], lanes)
         if place >= 0:
             gone = int((~np.isfinite(flat[:, layer, place])).sum())
             raise ValueError(
-                f"{name!r} is missing in {gone} of {members} members at {_where(places, place)}; fill it, or mask it in all of "
-                "them"
+                f"{name!r} is missing in {gone} of {members} members at {_where(at[place // len(geometry.levels)], geometry)}; "
+                "fill it, or mask it in all of them"
             )
-    found = core.solve(system, task.inflate, state, missing, places, geometry.between(*tile))
+    found = solve(state, missing)
     bounded = np.zeros(number, np.int64)
-    for k, out in enumerate(outs):
+    for k, result in enumerate(results):
+        out = result[(..., *where)]
         flat = np.empty((members, task.layers[k], number), task.dtype)
         kernels.scattered(state, first[k], flat, *task.bounds[k], bounded, lanes)
         out[...] = flat.reshape(out.shape)
-    return [*found, bounded]
+    for whole, part in zip(said, (*found, bounded), strict=True):
+        whole[where] = part.reshape(whole[where].shape)
 
 
-def _where(places: Places, number: int) -> str:
-    at = places.at[number]
-    if places.sphere == 0.0:
+def _where(at: np.ndarray, geometry: Geometry) -> str:
+    if geometry.sphere == 0.0:
         return f"x={at[0]:g}, y={at[1]:g}"
-    lon, lat = lonlat(at / places.sphere)
+    lon, lat = lonlat(at / geometry.sphere)
     return f"lon={float(lon):.4g}, lat={float(lat):.4g}"
 
 
