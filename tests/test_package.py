@@ -24,7 +24,8 @@ def loaded_by(code: str) -> set[str]:
     "code",
     [
         "import oceankit",
-        "import oceankit; oceankit.Grid, oceankit.regrid, oceankit.OptimalInterpolation, oceankit.LETKF, oceankit.climatology, oceankit.write",
+        "import oceankit; oceankit.Grid, oceankit.regrid, oceankit.OptimalInterpolation, oceankit.LETKF, oceankit.write",
+        "import oceankit; oceankit.climatology, oceankit.anomalies",
         "import oceankit; oceankit.products.plot_map, oceankit.cli.main",
     ],
 )

@@ -96,6 +96,16 @@ class OptimalInterpolation(BackgroundMethod):
         self.covariance = covariance
         self.n_nearest = None if n_nearest is None else int(n_nearest)
 
+    def __repr__(self) -> str:
+        std = self.background_error_std
+        said = {
+            "background_error_std": std if isinstance(std, float | int) else "...",
+            "length_scale": self.length_scale,
+        }
+        more = ("depth_scale", "time_scale", "n_nearest", "bounds")
+        said |= {"covariance": self.covariance, **{n: v for n in more if (v := getattr(self, n)) is not None}}
+        return f"OptimalInterpolation({', '.join(f'{n}={v!r}' for n, v in said.items())})"
+
     def _one(self, background: xr.DataArray, grid: Grid, obs: xr.Dataset, hx: Any) -> tuple[xr.DataArray, xr.Dataset]:
         same_units(background, obs)
         setting = self._setting(background, grid, obs)

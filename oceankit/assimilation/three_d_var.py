@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, Protocol
 
 import numpy as np
@@ -108,6 +109,7 @@ class ThreeDVar(BackgroundMethod):
         self.bounds = checked_bounds(bounds)
         self._given = None if background_covariance is None else _Given(background_covariance)
         self.rng = None
+        self._kept: tuple[bytes, Diffusion] | None = None
 
     def __repr__(self) -> str:
         if self._given is not None:
@@ -206,10 +208,7 @@ class ThreeDVar(BackgroundMethod):
     def _root(self, background: xr.DataArray, grid: Grid, state: State) -> Root:
         if self._given is not None:
             return self._given.part(state.numbers())
-        diffusion = Diffusion(
-            grid, state.valid, self._length(grid), depths=state.depths, depth_length=self.depth_scale, steps=self.steps,
-            samples=self.samples,
-        )  # fmt: skip
+        diffusion = self._diffusion(grid, state)
         std, _ = self._background_std(background, grid, None)
         sigma = state.values(std.broadcast_like(state.sample(background)) if std.ndim else std)
         if not np.isfinite(sigma).all():
@@ -218,6 +217,27 @@ class ThreeDVar(BackgroundMethod):
                 "there"
             )
         return _Scaled(diffusion, sigma)
+
+    def _diffusion(self, grid: Grid, state: State) -> Diffusion:
+        """The correlation; that of the last call where grid, coast and lengths are the same, as they are in cycling."""
+        length = self._length(grid)
+        parts = (
+            grid.lon.values,
+            grid.lat.values,
+            state.valid,
+            length,
+            *(() if state.depths is None else (state.depths,)),
+        )
+        key = hashlib.sha256(
+            b"".join(repr(a.shape).encode() + np.ascontiguousarray(a).tobytes() for a in parts)
+        ).digest()
+        if self._kept is None or self._kept[0] != key:
+            diffusion = Diffusion(
+                grid, state.valid, length, depths=state.depths, depth_length=self.depth_scale, steps=self.steps,
+                samples=self.samples,
+            )  # fmt: skip
+            self._kept = key, diffusion
+        return self._kept[1]
 
     def _length(self, grid: Grid) -> np.ndarray:
         given = self.length_scale

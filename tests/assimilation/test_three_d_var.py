@@ -11,6 +11,7 @@ from oceankit.assimilation import (
     OptimalInterpolation,
     ThreeDVar,
     WeightGrid,
+    three_d_var,
     twin,
 )
 from oceankit.assimilation._diffusion import Diffusion
@@ -237,6 +238,23 @@ def test_lorenz_96_as_published(seed):
 def test_refusals(options, words):
     with pytest.raises(ValueError, match=words):
         ThreeDVar(**options)
+
+
+def test_the_covariance_is_kept_while_grid_and_coast_stay(sea, monkeypatch):
+    background, observations, std = sea
+    made = []
+    real = three_d_var.Diffusion
+    monkeypatch.setattr(three_d_var, "Diffusion", lambda *a, **k: made.append(1) or real(*a, **k))
+    var = ThreeDVar(background_error_std=std, length_scale=250.0, depth_scale=30.0)
+    first, _ = var.assimilate(background, observations)
+    again, _ = var.assimilate(background, observations)
+    xr.testing.assert_identical(first, again)
+    var.assimilate(background + 1.0, observations)
+    assert len(made) == 1
+    drained = background.copy(deep=True)
+    drained[:, 0, 0] = np.nan
+    var.assimilate(drained, observations)
+    assert len(made) == 2
 
 
 def test_refuses_what_it_cannot_do(sea):
