@@ -64,11 +64,11 @@ def figures(folder: Path, california: real.Wc13, sea: real.YellowSea) -> None:
     from oceankit.products import plot_map
 
     found = real.cold_water(sea)
-    figure, axes = plt.subplots(1, 2, figsize=(13, 8))
+    figure, axes = plt.subplots(1, 2, figsize=(13, 8), gridspec_kw={"wspace": 0.4})
     for ax, name in zip(axes, ("temperature", "error"), strict=True):
         plot_map(found[name], ax=ax, observations=sea.obs)
     figure.savefig(folder / "yellow_sea_august_1968.png", dpi=80)
-    figure, axes = plt.subplots(1, 2, figsize=(13, 8))
+    figure, axes = plt.subplots(1, 2, figsize=(13, 8), gridspec_kw={"wspace": 0.4})
     for ax, name in zip(axes, ("sla", "sst"), strict=True):
         analysis, _ = real.innovation_map(california, name)
         largest = float(abs(analysis).max())
