@@ -37,6 +37,7 @@ SAID = {
     "n_bounded": "values of members that were set to a bound",
 }
 """What is said of each place, in this order."""
+_KINDS = (np.int64, np.float64, np.float64, np.int64)
 
 
 class Geometry(NamedTuple):
@@ -241,7 +242,7 @@ def _box(
     """A box of the grid: values of its fields (members, rest, grid, levels), and what is said of its places (``shape``)."""
     # In the order in which the values lie in memory, so that the result lies as they did.
     results = [np.empty_like(v) for v in values]
-    said = [np.zeros(shape, kind) for kind in (np.int64, np.float64, np.float64, np.int64)]
+    said = [np.zeros(shape, kind) for kind in _KINDS]
     rows, columns = geometry.at.shape[:2]
     tiles = [
         (slice(j, min(j + task.tile[0], rows)), slice(i, min(i + task.tile[1], columns)))
@@ -351,7 +352,7 @@ def _lazy(group: Group, task: Task, system: core.System) -> tuple[list[Any], lis
         done = dask.delayed(_chunk, pure=False)(shared, both, shape, *(d[at] for d in delayed))
         for k, d in enumerate(data):
             out[k][at] = dask.array.from_delayed(done[0][k], (*d.shape[: lead[k]], *shape), d.dtype)
-        for k, kind in enumerate((np.int64, np.float64, np.float64, np.int64)):
+        for k, kind in enumerate(_KINDS):
             out[len(data) + k][at] = dask.array.from_delayed(done[1][k], shape, kind)
     arrays = [_joined(o, first, number) for o, first in zip(out, [*lead, *[0] * len(SAID)], strict=True)]
     return arrays[: len(data)], arrays[len(data) :]

@@ -56,16 +56,6 @@ def correlation_matrix(rows, columns, n_horizontal, radius, function, out):
 
 
 @kernel
-def weighted_sums(rows, columns, weights, n_horizontal, radius, function, out):
-    """Sum over columns of correlation times weight, for each row: an analysis increment over its background error."""
-    for i in range(rows.shape[0]):
-        total = 0.0
-        for j in range(columns.shape[0]):
-            total += weights[j] * correlation_between(rows[i], columns[j], n_horizontal, radius, function)
-        out[i] = total
-
-
-@kernel
 def _eliminate(matrix, n):
     """Cholesky of the upper triangle of the first n rows and columns, in place, and with it forward substitution of the
     right-hand sides in the columns behind; False if not positive definite.

@@ -74,8 +74,10 @@ class EnsembleOI:
         self._method = _Static(localization=localization, weight_grid=weight_grid)
 
     def __repr__(self) -> str:
-        members = self.ensemble.sizes["member"]
-        return f"EnsembleOI({members} members, scale={self.scale:g}, localization={self._method.localization!r})"
+        said = [f"{self.ensemble.sizes['member']} members", f"scale={self.scale:g}"]
+        known = {n: getattr(self._method, n) for n in ("localization", "weight_grid")} | {"bounds": self.bounds}
+        said += [f"{n}={v!r}" for n, v in known.items() if v is not None]
+        return f"EnsembleOI({', '.join(said)})"
 
     def assimilate(self, background: Any, observations: xr.Dataset, *, hx: Any = None) -> tuple[Any, xr.Dataset]:
         """Correct one background.

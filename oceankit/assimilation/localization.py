@@ -38,6 +38,7 @@ class Localization:
         said = [f"{self.radius:g}"] + [
             f"{n}={v:g}" for n, v in (("depth", self.depth), ("time", self.time)) if v is not None
         ]
+        said += [f"taper_on={self.taper_on!r}"] if self.taper_on != "R" else []
         return f"{type(self).__name__}({', '.join(said)})"
 
 

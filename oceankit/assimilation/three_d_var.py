@@ -113,9 +113,12 @@ class ThreeDVar(BackgroundMethod):
 
     def __repr__(self) -> str:
         if self._given is not None:
-            return f"ThreeDVar(background_covariance={self._given.u.shape})"
-        length = "a field" if isinstance(self.length_scale, xr.DataArray) else f"{self.length_scale:g}"
-        return f"ThreeDVar(length_scale={length}, steps={self.steps})"
+            said = {"background_covariance": self._given.u.shape}
+        else:
+            known = {n: getattr(self, n) for n in ("background_error_std", "length_scale")}
+            said = {n: v if isinstance(v, float | int) else "..." for n, v in known.items()} | {"steps": self.steps}
+        more = {n: v for n in ("depth_scale", "bounds") if (v := getattr(self, n)) is not None}
+        return f"ThreeDVar({', '.join(f'{n}={v!r}' for n, v in {**said, **more}.items())})"
 
     def covariance(self, background: xr.DataArray) -> Any:
         """B between the valid cells of a background, as a ``scipy.sparse.linalg.LinearOperator`` (n, n).

@@ -20,6 +20,7 @@ from oceankit.assimilation import (
     GaspariCohn,
     Multiplicative,
     OptimalInterpolation,
+    ThreeDVar,
     WeightGrid,
 )
 from oceankit.assimilation import _ensemble_core as core
@@ -217,3 +218,19 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(ocean, tmp_path):
     write(whole, path, resume=True, options={"method": repr(METHODS["LETKF"]())})
     with open_fields(path) as found:
         equal(found, whole.compute())
+
+
+def test_methods_that_differ_say_so():
+    """A cycling run is told from another by what its method says of itself."""
+    kinds = [
+        LETKF(localization=GaspariCohn(300.0)),
+        LETKF(localization=GaspariCohn(300.0, taper_on="anomalies")),
+        LETKF(localization=GaspariCohn(300.0), weight_grid=WeightGrid(3)),
+        LETKF(localization=GaspariCohn(300.0), bounds=(0.0, None)),
+        OptimalInterpolation(background_error_std=1.0, length_scale=100.0),
+        OptimalInterpolation(background_error_std=2.0, length_scale=100.0),
+        ThreeDVar(background_error_std=1.0, length_scale=100.0),
+        ThreeDVar(background_error_std=2.0, length_scale=100.0),
+        ThreeDVar(background_error_std=2.0, length_scale=100.0, depth_scale=10.0),
+    ]
+    assert len({repr(kind) for kind in kinds}) == len(kinds)
