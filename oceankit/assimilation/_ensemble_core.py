@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from oceankit.assimilation import _ensemble_kernels as kernels
+from oceankit.assimilation import _serial_kernels as serial
 from oceankit.assimilation._ensemble_kernels import Between, Inflating, System
 from oceankit.assimilation.inflation import RTPP, RTPS, Forgetting, Inflation, Multiplicative
 from oceankit.assimilation.localization import Localization, scales
@@ -168,7 +169,7 @@ def prepared(
     )  # fmt: skip
     if method == kernels.EAKF:
         steps, slopes = np.empty((p, members)), np.empty((p, members))
-        kernels.sequence(system, mean + anomalies, seen.value, seen.error_std**2, at, extra, steps, slopes)
+        serial.sequence(system, mean + anomalies, seen.value, seen.error_std**2, at, extra, steps, slopes)
         return system._replace(s=np.ascontiguousarray(steps[order]), perturbed=np.ascontiguousarray(slopes[order]))
     if localization is None:
         x = np.empty((members, members))
@@ -208,7 +209,7 @@ def solve(system: System, inflate: Inflating, state: np.ndarray, missing: np.nda
     """
     found = nothing_found(state.shape[0])
     if system.method == kernels.EAKF:
-        kernels.in_sequence(system, inflate, state, missing, places.at, places.extra, found.counts)
+        serial.in_sequence(system, inflate, state, missing, places.at, places.extra, found.counts)
     else:
         kernels.analysed(system, inflate, state, missing, places.at, places.extra, *found)
     return found
