@@ -19,6 +19,7 @@ _HOMES = {
     "OptimalInterpolation": "oceankit.assimilation",
     "anomalies": "oceankit.anomaly",
     "climatology": "oceankit.anomaly",
+    "heatwaves": "oceankit.anomaly",
     "spells": "oceankit.anomaly",
 }
 _ROOMS = ("anomaly", "assimilation", "cli", "fields", "numerics", "observations", "products", "regridding")
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     # For type checkers and editors, which do not run __getattr__.
     from oceankit.anomaly import anomalies as anomalies
     from oceankit.anomaly import climatology as climatology
+    from oceankit.anomaly import heatwaves as heatwaves
     from oceankit.anomaly import spells as spells
     from oceankit.assimilation import LETKF as LETKF
     from oceankit.assimilation import OptimalInterpolation as OptimalInterpolation

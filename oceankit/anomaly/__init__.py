@@ -1,12 +1,14 @@
-"""What is unusual in the sea: climatologies, the anomalies from them, and the spells that last.
+"""What is unusual in the sea: climatologies, the anomalies from them, heatwaves and other spells that last.
 
 A climatology says what is normal and what is rare on each day of the year or in each month, with the base period and
 the convention named in its attributes; anomalies are departures from it, and are refused against the climatology of
-another source; spells are the runs of a condition that last, one entry per event however many cells there are.
+another source; heatwaves and cold spells are what lies beyond a climatology's threshold for days on end, with all of
+their metrics; spells are the runs of any condition that last. There is one entry per event however many cells there are.
 """
 
 from oceankit.anomaly.anomalies import anomalies
 from oceankit.anomaly.climatology import climatology
+from oceankit.anomaly.heatwaves import heatwave_days, heatwaves
 from oceankit.anomaly.spells import spells
 
-__all__ = ["anomalies", "climatology", "spells"]
+__all__ = ["anomalies", "climatology", "heatwave_days", "heatwaves", "spells"]

@@ -6,9 +6,9 @@ import numpy as np
 import xarray as xr
 
 from oceankit.anomaly import _calendar
-from oceankit.anomaly.climatology import one_variable, source_file
-from oceankit.fields import blocks, coordinates
-from oceankit.fields.coordinates import describe
+from oceankit.anomaly._agreement import axis_of, places_of, require_agreement
+from oceankit.anomaly.climatology import one_variable
+from oceankit.fields import blocks
 
 __all__ = ["anomalies"]
 
@@ -69,18 +69,12 @@ def anomalies(
     ('sst_anomaly', 2.0, 2.0)
     """
     variable = one_variable(field, time)
-    by = _axis_of(clim)
+    by = axis_of(clim, "mean")
+    if by is None:
+        raise ValueError(f"clim['mean'] has dimensions {clim['mean'].dims}; one of them must be 'dayofyear' or 'month'")
     axis, days = _calendar.read(variable, time)
-    if by == "dayofyear" and clim.sizes[by] != _calendar.year_length(days.calendar):
-        raise ValueError(
-            f"{describe(variable)} is in the calendar {days.calendar!r}, but the climatology has {clim.sizes[by]} days "
-            f"a year (calendar {clim.attrs.get('calendar')!r}): convert one with convert_calendar"
-        )
-    _require_same_units(variable, clim)
-    _require_same_cells(variable, clim["mean"], by, axis.dims[0])
-    if not allow_other_source:
-        _require_same_source(field, variable, clim)
-    place = _calendar.day_of_year(days) - 1 if by == "dayofyear" else days.month - 1
+    require_agreement(field, variable, clim, "mean", by, days, axis.dims[0], allow_other_source=allow_other_source)
+    place = places_of(days, by)
     result = _subtract(variable, clim["mean"], place, axis.dims[0], by)
     result = _described(result, clim, by)
     if isinstance(field, xr.DataArray):
@@ -129,71 +123,3 @@ def _described(result: xr.DataArray, clim: xr.Dataset, by: str) -> xr.DataArray:
     # Packing and file of the field do not hold for its anomaly.
     result.encoding = {}
     return result
-
-
-def _axis_of(clim: xr.Dataset) -> str:
-    if not isinstance(clim, xr.Dataset) or "mean" not in clim:
-        raise ValueError("clim is not a climatology: it has no variable 'mean'; make it with oceankit.climatology")
-    names = [n for n in ("dayofyear", "month") if n in clim["mean"].dims]
-    if len(names) != 1:
-        raise ValueError(f"clim['mean'] has dimensions {clim['mean'].dims}; one of them must be 'dayofyear' or 'month'")
-    by = names[0]
-    allowed = (12,) if by == "month" else (366, 360)
-    if clim.sizes[by] not in allowed or not np.array_equal(clim[by].values, np.arange(1, clim.sizes[by] + 1)):
-        raise ValueError(f"clim has {clim.sizes[by]} entries along {by!r}; it must have the whole year in order")
-    return by
-
-
-def _require_same_units(field: xr.DataArray, clim: xr.Dataset) -> None:
-    ours, theirs = field.attrs.get("units"), clim["mean"].attrs.get("units")
-    if ours and theirs and str(ours).strip() != str(theirs).strip():
-        raise ValueError(
-            f"{describe(field)} has units {ours!r}, its climatology {theirs!r}: convert one of them, or give "
-            "both the same spelling in attrs['units']"
-        )
-
-
-def _require_same_source(field: xr.DataArray | xr.Dataset, variable: xr.DataArray, clim: xr.Dataset) -> None:
-    pairs = {
-        "variable": (str(variable.name or ""), clim.attrs.get("source_variable", "")),
-        "file": (source_file(field, variable), clim.attrs.get("source_file", "")),
-    }
-    for what, (ours, theirs) in pairs.items():
-        if ours and theirs and ours != theirs:
-            raise ValueError(
-                f"the climatology comes from the {what} {theirs!r}, the field from {ours!r}, and an anomaly against "
-                "the climatology of another source shows the difference of the sources: make the climatology from the "
-                "field's own source, or pass allow_other_source=True if both are the same product"
-            )
-
-
-def _require_same_cells(field: xr.DataArray, mean: xr.DataArray, by: str, dim: Hashable) -> None:
-    cells = [d for d in mean.dims if d != by]
-    for d in cells:
-        if d == dim or d not in field.dims:
-            raise ValueError(f"clim['mean'] has a dimension {d!r} that {describe(field)} lacks: {field.dims}")
-        if field.sizes[d] != mean.sizes[d]:
-            raise ValueError(
-                f"{describe(field)} has {field.sizes[d]} cells along {d!r}, its climatology {mean.sizes[d]}: "
-                "select the same region of both, or regrid the field before the climatology is made"
-            )
-    places = {
-        *coordinates.candidates(field, "longitude"),
-        *coordinates.candidates(field, "latitude"),
-        *coordinates.candidates(field, "vertical"),
-    }
-    for name, theirs in mean.coords.items():
-        if name == by or name not in field.coords or not (name in places or set(theirs.dims) & set(cells)):
-            continue
-        ours = field.coords[name]
-        alike = set(ours.dims) == set(theirs.dims)
-        if not alike or not ours.variable.equals(theirs.variable.transpose(*ours.dims)):
-            raise ValueError(
-                f"the coordinate {name!r} of {describe(field)} ({_ends(ours)}) differs from its climatology's "
-                f"({_ends(theirs)}): an anomaly needs the same cells; select or regrid the field like the climatology's"
-            )
-
-
-def _ends(coordinate: xr.DataArray) -> str:
-    values = coordinate.values.ravel()
-    return f"{values[0]}" if values.size == 1 else f"{values[0]} to {values[-1]}, {values.size} values"

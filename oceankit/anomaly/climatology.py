@@ -8,7 +8,9 @@ import numpy as np
 import xarray as xr
 
 from oceankit.anomaly import _calendar, _pools
-from oceankit.anomaly._climatology_kernels import from_keys, moving_average, pooled_statistics, sort_keys
+from oceankit.anomaly._climatology_kernels import moving_average, pooled_floats, pooled_integers, sort_keys
+from oceankit.anomaly._conventions import named
+from oceankit.anomaly._packing import ATTRIBUTES, UNPACKED, Packing, packing_of
 from oceankit.fields import blocks, coordinates
 from oceankit.fields.coordinates import describe
 
@@ -17,9 +19,8 @@ __all__ = ["climatology", "one_variable", "source_file"]
 By = Literal["dayofyear", "month"]
 
 _WINDOW, _SMOOTH = 5, 31
-_PLANNED_CONVENTIONS = ("heatwaveR", "xmhw")
 # Attributes of the field that describe its values and not those of a statistic.
-_OF_THE_VALUES = ("actual_range", "valid_min", "valid_max", "valid_range", "cell_methods")
+_OF_THE_VALUES = ("actual_range", "valid_min", "valid_max", "valid_range", "cell_methods", *ATTRIBUTES)
 
 
 def climatology(
@@ -101,7 +102,7 @@ def climatology(
     bounds = _calendar.parse_period(period)
     _check_options(by, half_window, smooth, percentile, convention)
     variable = one_variable(field, time)
-    _require_unpacked(variable)
+    packing = packing_of(variable)
     if by in variable.dims:
         raise ValueError(f"{describe(variable)} already has a dimension {by!r}: rename it")
     axis, days = _calendar.read(variable, time)
@@ -109,18 +110,14 @@ def climatology(
     base = _pools.Base(*bounds, "/".join(_calendar.iso(key, days.calendar) for key in bounds))
     if by == "month":
         half_window, smooth = 0, None
-        pools, order, length = _pools.monthly(days, base), np.arange(12), 12
+        plan = _pools.monthly(days, base)
     else:
-        pools, order = _pools.daily(days, base, half_window)
-        length = _calendar.year_length(days.calendar)
+        plan = _pools.daily(days, base, half_window, named(convention))
     dim = axis.dims[0]
-    output = blocks.Output((by,), (length,), np.float64)
-    constants = pools._asdict() | {
-        "quantile": percentile / 100,
-        "order": order,
-        "length": length,
-        "width": 1 if smooth is None else smooth,
-    }
+    output = blocks.Output((by,), (plan.pools.length,), np.float64)
+    constants = {
+        "plan": plan, "packing": packing, "quantile": percentile / 100, "width": 1 if smooth is None else smooth,
+    }  # fmt: skip
     results = blocks.along(_statistics, variable, [dim], [output, output], constants=constants)
     shape = [by if d == dim else d for d in variable.dims]
     mean, threshold = (_described(r.transpose(*shape), variable, by, days.calendar) for r in results)
@@ -163,28 +160,56 @@ def source_file(field: xr.DataArray | xr.Dataset, variable: xr.DataArray) -> str
     return re.sub(r"\d{4,}", "*", path.rstrip("/").rsplit("/", 1)[-1])
 
 
-def _statistics(rows: np.ndarray, order: np.ndarray, length: int, width: int, **pools: Any) -> tuple[np.ndarray, ...]:
+def _statistics(
+    rows: np.ndarray, plan: _pools.Plan, packing: Packing, quantile: float, width: int
+) -> tuple[np.ndarray, ...]:
     """Mean and threshold of (n, steps) rows as two (n, length) arrays."""
-    # float16, integers and the big-endian values of NetCDF-3 become what the kernel knows.
-    rows = rows.astype(np.float32 if rows.dtype.kind == "f" and rows.dtype.itemsize <= 4 else np.float64, copy=False)
-    mean, low, high, weight = pooled_statistics(rows, sort_keys(rows), **pools)
+    if packing.packed and (plan.around_leap_day.size or packing.scale < 0.0):
+        rows, packing = packing.unpacked(rows), UNPACKED
+    if plan.around_leap_day.size:
+        rows = _with_leap_days(rows, plan.around_leap_day)
+    if packing.packed:
+        integers = packing.sortable(rows)
+        missing = (packing.missing, packing.other)
+        mean, level = pooled_integers(integers, *missing, packing.scale, packing.offset, *plan.pools, quantile)
+    else:
+        # float16, integers and the big-endian values of NetCDF-3 become what the kernel knows.
+        rows = rows.astype(
+            np.float32 if rows.dtype.kind == "f" and rows.dtype.itemsize <= 4 else np.float64, copy=False
+        )
+        mean, level = pooled_floats(rows, sort_keys(rows), *plan.pools, quantile)
     finished = []
-    for statistic in (mean, _between(from_keys(low), from_keys(high), weight)):
-        year = np.empty((rows.shape[0], length))
-        year[:, order] = statistic
-        if order.size < length:  # day 60 is not pooled
+    for year in (mean, level):
+        if plan.leap_day == "between":
             year[:, 59] = 0.5 * year[:, 58] + 0.5 * year[:, 60]
+        elif plan.leap_day == "three_days":
+            year[:, 59] = _mean_of_known(year[:, 58:61])
         finished.append(moving_average(year, width) if width > 1 else year)
     return tuple(finished)
 
 
-def _between(low: np.ndarray, high: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """NumPy's linear interpolation of a quantile, with its order of operations."""
-    low, high = low.astype(np.float64), high.astype(np.float64)
-    with np.errstate(invalid="ignore"):  # infinite values
-        step = high - low
-        value = np.where(weight < 0.5, low + step * weight, high - step * (1.0 - weight))
-    return np.where(low == high, low, value)
+def _with_leap_days(rows: np.ndarray, around: np.ndarray) -> np.ndarray:
+    """Float64 rows with the 29 February of each year behind the last step: filled where it is missing.
+
+    The mean of its neighbours is rounded to two decimals, to the nearer of the two numbers that have so many (the even one of
+    equally near ones), as R's ``round`` does.
+    """
+    known = np.where(around >= 0, rows[:, np.maximum(around, 0)].astype(np.float64), np.nan)
+    mean = _mean_of_known(known)
+    scaled = np.abs(mean) * 100.0
+    below, above = np.floor(scaled), np.ceil(scaled)
+    to_below, to_above = np.abs(mean) - below / 100.0, above / 100.0 - np.abs(mean)
+    up = (to_above < to_below) | ((to_above == to_below) & (below % 2 == 1))
+    rounded = np.copysign(np.where(up, above, below) / 100.0, mean)
+    leap = np.where(np.isnan(known[:, :, 1]), rounded, known[:, :, 1])
+    return np.concatenate([rows, leap], axis=1)
+
+
+def _mean_of_known(values: np.ndarray) -> np.ndarray:
+    """Mean along the last axis of what is not missing."""
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, values, 0.0).sum(-1) / known.sum(-1)
 
 
 def _described(statistic: xr.DataArray, field: xr.DataArray, by: By, calendar: str) -> xr.DataArray:
@@ -202,10 +227,7 @@ def _described(statistic: xr.DataArray, field: xr.DataArray, by: By, calendar: s
 def _check_options(by: str, half_window: Any, smooth: Any, percentile: Any, convention: str) -> None:
     if by not in ("dayofyear", "month"):
         raise ValueError(f"by is {by!r}; choose 'dayofyear' or 'month'")
-    if convention in _PLANNED_CONVENTIONS:
-        raise ValueError(f"convention {convention!r} is not available yet; it comes later: use convention='oliver'")
-    if convention != "oliver":
-        raise ValueError(f"convention is {convention!r}; the one available is 'oliver'")
+    named(convention)
     number = isinstance(percentile, int | float | np.number) and not isinstance(percentile, bool)
     if not number or not 0 < percentile < 100:
         raise ValueError(f"percentile is {percentile!r}; give one number above 0 and below 100")
@@ -222,14 +244,3 @@ def _check_options(by: str, half_window: Any, smooth: Any, percentile: Any, conv
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
-def _require_unpacked(field: xr.DataArray) -> None:
-    packed = [k for k in ("scale_factor", "add_offset", "_FillValue") if k in field.attrs]
-    if packed and field.dtype.kind in "iu":
-        raise ValueError(
-            f"{describe(field)} holds packed {field.dtype} values, with {', '.join(packed)} still in its attributes: "
-            "open it with mask_and_scale=True, or use xarray.decode_cf"
-        )
-    if field.dtype.kind not in "fiu":
-        raise ValueError(f"{describe(field)} holds {field.dtype} values, not real numbers: use astype(float)")

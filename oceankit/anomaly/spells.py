@@ -7,14 +7,12 @@ import numpy as np
 import xarray as xr
 
 from oceankit.anomaly import _calendar
+from oceankit.anomaly._event_table import cell_coordinates, over
 from oceankit.anomaly._ragged import events_along
 from oceankit.anomaly._spell_kernels import count_spells, fill_spells, measure_spells
-from oceankit.fields.coordinates import describe
+from oceankit.anomaly._steps import require_no_holes
 
 __all__ = ["spells"]
-
-# A step this much longer than the usual one is a hole in the axis; months differ by less.
-_LONGEST_STEP = 1.5
 
 
 def spells(
@@ -85,7 +83,7 @@ def spells(
         raise ValueError(f"the condition holds {condition.dtype} values; give true and false, or 0 and 1 with NaN")
     axis, days = _calendar.read(condition, time)
     _calendar.require_increasing(axis, days)
-    _require_no_holes(axis, days)
+    require_no_holes(axis, days)
     dim = axis.dims[0]
     fields = [condition.transpose(..., dim)]
     if values is not None:
@@ -106,7 +104,7 @@ def spells(
         "duration": (end - start + 1, {"long_name": "duration of the event in time steps", "units": "1"}),
         "index_start": (start, {"long_name": "position of the first step along time", "units": "1"}),
         "index_end": (end, {"long_name": "position of the last step along time", "units": "1"}),
-        "cell": (cell, {"long_name": f"flat index of the cell{_over(fields[0].dims[:-1])}", "units": "1"}),
+        "cell": (cell, {"long_name": f"flat index of the cell{over(fields[0].dims[:-1])}", "units": "1"}),
     }
     if values is not None:
         _require_values(metrics[1], start, cell, times, values)
@@ -119,7 +117,7 @@ def spells(
             "source_variable": str(condition.name or ""),
         },
     )
-    return result.assign_coords(_cell_coordinates(fields[0], dim, cell, taken=set(events) | {"event"}))
+    return result.assign_coords(cell_coordinates(fields[0], dim, cell, taken=set(events) | {"event"}))
 
 
 def _measured(metrics: list[np.ndarray], times: np.ndarray, values: xr.DataArray, cold: bool) -> dict[str, Any]:
@@ -134,10 +132,6 @@ def _measured(metrics: list[np.ndarray], times: np.ndarray, values: xr.DataArray
         "intensity_mean": (mean, {"long_name": f"mean {label} over the event", **units}),
         "intensity_cumulative": (total, {"long_name": f"sum of {label} over the steps of the event", **units}),
     }
-
-
-def _over(dims: tuple[Hashable, ...]) -> str:
-    return f" over {', '.join(map(str, dims))}" if dims else ""
 
 
 def _as_bool(flags: np.ndarray) -> np.ndarray:
@@ -170,17 +164,6 @@ def _aligned(values: xr.DataArray, condition: xr.DataArray) -> xr.DataArray:
     return values.transpose(*condition.dims)
 
 
-def _require_no_holes(time: xr.DataArray, days: _calendar.Days) -> None:
-    steps = np.diff(days.stamp)
-    if steps.size > 1 and steps.max() > _LONGEST_STEP * np.median(steps):
-        at = int(steps.argmax())
-        raise ValueError(
-            f"the time coordinate {time.name!r} jumps from {time.values[at]} to {time.values[at + 1]}, and a spell "
-            f"cannot be counted across the hole: reindex to every step, for example with "
-            f".resample({time.name}='D').asfreq(), which makes the absent ones missing"
-        )
-
-
 def _require_values(
     peak: np.ndarray, start: np.ndarray, cell: np.ndarray, times: np.ndarray, values: xr.DataArray
 ) -> None:
@@ -190,19 +173,3 @@ def _require_values(
             f"values ({values.name!r}) are missing throughout {empty.size} events, the first of them from "
             f"{times[start[empty[0]]]} in cell {cell[empty[0]]}: the condition must be false or missing there"
         )
-
-
-def _cell_coordinates(field: xr.DataArray, dim: Hashable, cell: np.ndarray, taken: set[str]) -> dict[Hashable, Any]:
-    """Coordinates of the cells along ``event``; a dimension without coordinate gives its positions."""
-    dims = field.dims[:-1]
-    at = dict(zip(dims, np.unravel_index(cell, field.shape[:-1]) if dims else (), strict=True))
-    found: dict[Hashable, Any] = {d: ("event", at[d]) for d in dims if d not in field.coords}
-    for name, coordinate in field.coords.items():
-        if dim in coordinate.dims:
-            continue
-        picked = coordinate.values[tuple(at[d] for d in coordinate.dims)]
-        found[name] = ("event" if coordinate.dims else (), picked, coordinate.attrs)
-    clashes = sorted(str(n) for n in found if n in taken)
-    if clashes:
-        raise ValueError(f"{describe(field)} has coordinates named {clashes}, which the events need: rename them")
-    return found

@@ -11,13 +11,17 @@ import numpy as np
 import xarray as xr
 
 from oceankit.numerics import threads
+from oceankit.numerics.transposing import as_rows
 
-__all__ = ["Output", "Shared", "along", "columns", "gathered", "is_lazy", "pointwise"]
+__all__ = ["Output", "Shared", "along", "columns", "gathered", "is_lazy", "pointwise", "row_blocks"]
 
 # Rows are cut so that a block of input is about this many values: it stays in cache and feeds every thread.
 _BLOCK_VALUES = 2**18
 
 _BLOCK_POINTS = 2048
+
+# Of maps, at least this many neighbouring cells are read together: a page of memory holds one line of them.
+_CELLS_OF_A_MAP = 64
 
 
 class Output(NamedTuple):
@@ -103,7 +107,8 @@ def along(
     data = ordered.data
     if is_lazy(field):
         data = _one_chunk(data, ordered, dims, rechunk)
-        results = _lazy(kernel, data, len(dims), outputs, constants)
+        call = (_rows if threaded else _blockwise)(kernel, len(dims), outputs)
+        results = _lazy(call, data, len(dims), outputs, constants)
     else:
         eager = (
             _rows(kernel, len(dims), outputs)
@@ -401,8 +406,16 @@ def _rows(kernel: Callable[..., Any], n_core: int, outputs: Sequence[Output]) ->
     return call
 
 
+def _blockwise(kernel: Callable[..., Any], n_core: int, outputs: Sequence[Output]) -> Callable[..., Any]:
+    def call(block: np.ndarray, **constants: Any) -> Any:
+        parts = _eager(kernel, block, n_core=n_core, outputs=outputs, **constants)
+        return parts if len(outputs) > 1 else parts[0]
+
+    return call
+
+
 def _lazy(
-    kernel: Callable[..., Any], data: Any, n_core: int, outputs: Sequence[Output], constants: Mapping[str, Any]
+    call: Callable[..., Any], data: Any, n_core: int, outputs: Sequence[Output], constants: Mapping[str, Any]
 ) -> tuple[Any, ...]:
     core = [f"i{k}" for k in range(n_core)]
     sizes: dict[str, int] = {}
@@ -413,7 +426,7 @@ def _lazy(
         signatures.append(f"({','.join(labels)})")
     keyed = _keys(constants)
     results = dask.array.apply_gufunc(
-        _rows(kernel, n_core, outputs),
+        call,
         f"({','.join(core)})->{','.join(signatures)}",
         data,
         output_dtypes=[out.dtype for out in outputs],
@@ -426,16 +439,32 @@ def _lazy(
 def _eager(
     kernel: Callable[..., Any], data: np.ndarray, *, n_core: int, outputs: Sequence[Output], **constants: Any
 ) -> tuple[np.ndarray, ...]:
-    lead, core = data.shape[: data.ndim - n_core], data.shape[data.ndim - n_core :]
-    n_rows = int(np.prod(lead, dtype=np.int64))
-    rows = np.ascontiguousarray(data).reshape(n_rows, *core)
+    """The kernel on blocks of rows, shared among the threads; only a block at a time is brought in order."""
+    lead = data.shape[: data.ndim - n_core]
+    n_rows, block, rows = row_blocks(data, n_core)
     results = tuple(np.empty((n_rows, *out.shape), out.dtype) for out in outputs)
 
     def work(start: int, stop: int) -> None:
-        found = kernel(rows[start:stop], **constants)
+        found = kernel(rows(start, stop), **constants)
         for result, part in zip(results, found if isinstance(found, tuple) else (found,), strict=True):
             result[start:stop] = part.reshape(stop - start, *result.shape[1:])
 
-    per_row = max(1, int(np.prod(core, dtype=np.int64)))
-    threads.over_blocks(work, n_rows, block=max(1, _BLOCK_VALUES // per_row))
+    threads.over_blocks(work, n_rows, block=block)
     return tuple(r.reshape(*lead, *out.shape) for r, out in zip(results, outputs, strict=True))
+
+
+def row_blocks(data: np.ndarray, n_core: int) -> tuple[int, int, Callable[[int, int], np.ndarray]]:
+    """Number of rows of an array with ``n_core`` core dimensions last, how many make a block, and what brings rows in order.
+
+    An array whose core dimension lies slowest in memory (maps, one after the other) is transposed block by block.
+    """
+    core = data.shape[data.ndim - n_core :]
+    n_rows = int(np.prod(data.shape[: data.ndim - n_core], dtype=np.int64))
+    block = max(1, _BLOCK_VALUES // max(1, int(np.prod(core, dtype=np.int64))))
+    if n_core == 1 and data.ndim > 1:
+        maps = np.moveaxis(data, -1, 0)
+        if maps.flags.c_contiguous and not data.flags.c_contiguous:
+            columns = maps.reshape(core[0], n_rows)
+            return n_rows, max(_CELLS_OF_A_MAP, block), lambda start, stop: as_rows(columns[:, start:stop])
+    whole = np.ascontiguousarray(data).reshape(n_rows, *core)
+    return n_rows, block, lambda start, stop: whole[start:stop]

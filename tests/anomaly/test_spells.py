@@ -178,7 +178,7 @@ def test_chunks_and_threads_change_no_bit(field, chunks, workers):
 
 def test_blocks_of_rows_do_not_show(monkeypatch, field):
     expected = spells(field > 0.5, min_duration=3, values=field)
-    monkeypatch.setattr("oceankit.anomaly._ragged._BLOCK_VALUES", 1000)
+    monkeypatch.setattr("oceankit.fields.blocks._BLOCK_VALUES", 1000)
     with threads.limit(2):
         xr.testing.assert_identical(spells(field > 0.5, min_duration=3, values=field), expected)
 
