@@ -10,5 +10,16 @@ from oceankit.anomaly.anomalies import anomalies
 from oceankit.anomaly.climatology import climatology
 from oceankit.anomaly.heatwaves import heatwave_days, heatwaves
 from oceankit.anomaly.spells import spells
+from oceankit.anomaly.trends import trends
+from oceankit.anomaly.updating import ongoing, update, updated_events
 
-__all__ = ["anomalies", "climatology", "heatwave_days", "heatwaves", "spells"]
+__all__ = [
+    "anomalies",
+    "climatology",
+    "heatwave_days",
+    "heatwaves",
+    "ongoing",
+    "spells",
+    "update",
+    "updated_events",
+]

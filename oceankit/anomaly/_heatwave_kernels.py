@@ -9,7 +9,7 @@ import numpy as np
 
 from oceankit.numerics.compiling import helper, kernel
 
-__all__ = ["COLUMNS", "IDLE", "N_STATUS", "categories_of", "flags_of", "follow"]
+__all__ = ["COLUMNS", "IDLE", "LASTING", "N_STATUS", "categories_of", "flags_of", "follow", "glance"]
 
 # Columns of a record. Sums are of departures from the first day's value, so that variances are exact.
 START, END, PEAK, DAYS, MAX, REL_AT_PEAK, ABS_AT_PEAK, REL_MAX, ABS_MAX, CATEGORY = range(10)
@@ -304,3 +304,36 @@ def categories_of(rows, packing, sign, mean, threshold, places, segments, min_du
                         value = _value(row[day], sign, scale, offset)
                         out[cell, day] = _category(value - limit, limit - usual)
     return out
+
+
+@kernel
+def glance(rows, packing, sign, mean, threshold, places):
+    """What a few days say of each cell by themselves.
+
+    Arguments as :func:`follow`, ``places`` within the (n, places) statistics.
+
+    Returns
+    -------
+    warm : (n,) bool
+        Whether a day is beyond the threshold.
+    anomaly : (n,) float64
+        Of the last day, times ``sign``; NaN where it is unknown.
+    category : (n,) int8
+        Of the last day, 0 where it is not beyond the threshold.
+    """
+    missing, other, scale, offset = packing
+    n, steps = rows.shape
+    warm, anomaly, category = np.zeros(n, np.bool_), np.full(n, np.nan), np.zeros(n, np.int8)
+    for cell in range(n):
+        for step in range(steps):
+            stored, place = rows[cell, step], places[step]
+            usual, limit = sign * mean[cell, place], sign * threshold[cell, place]
+            value = _value(stored, sign, scale, offset)
+            known = (stored != missing) & (stored != other) & (value == value) & (usual == usual) & (limit == limit)
+            beyond = known & (value > limit)
+            warm[cell] |= beyond
+            if step == steps - 1 and known:
+                anomaly[cell] = value - usual
+                if beyond:
+                    category[cell] = _category(value - limit, limit - usual)
+    return warm, anomaly, category
