@@ -8,18 +8,24 @@ their metrics; spells are the runs of any condition that last. There is one entr
 
 from oceankit.anomaly.anomalies import anomalies
 from oceankit.anomaly.climatology import climatology
+from oceankit.anomaly.detecting import detect
 from oceankit.anomaly.heatwaves import heatwave_days, heatwaves
+from oceankit.anomaly.labelling import label
 from oceankit.anomaly.spells import spells
-from oceankit.anomaly.trends import trends
+from oceankit.anomaly.tracking import Tracks, track
 from oceankit.anomaly.updating import ongoing, update, updated_events
 
 __all__ = [
+    "Tracks",
     "anomalies",
     "climatology",
+    "detect",
     "heatwave_days",
     "heatwaves",
+    "label",
     "ongoing",
     "spells",
+    "track",
     "update",
     "updated_events",
 ]

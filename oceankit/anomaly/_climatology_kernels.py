@@ -63,9 +63,9 @@ def pooled_integers(
     scale, offset : float
         ``value = scale * stored + offset``; the scale is positive.
     enter_steps, enter_slots, enter_starts : uint32 arrays
-        Time steps that enter and their slots, one pool after the other, and where those of each pool begin.
+        Time steps that enter and the slots that they take over, one pool after the other, and where those of each pool begin.
     leave_slots, leave_starts : uint32 arrays
-        Slots that are emptied before others enter.
+        Slots that are emptied and not taken over.
     capacity : int
         Number of slots.
     order : uint32 (pools,) array
@@ -93,23 +93,23 @@ def pooled_integers(
             for leaving in range(leave_starts[pool], leave_starts[pool + 1]):
                 slot = leave_slots[leaving]
                 gone = np.int64(held[slot])
-                if gone != greatest:
-                    count -= 1
-                    summed -= gone
-                    held[slot] = greatest
+                count -= gone != greatest
+                summed -= gone if gone != greatest else 0
+                held[slot] = greatest
             for entry in range(enter_starts[pool], enter_starts[pool + 1]):
-                key = np.int64(row[enter_steps[entry]])
-                if key != missing and key != other:
-                    count += 1
-                    summed += key
-                    held[enter_slots[entry]] = key
+                slot = enter_slots[entry]
+                gone, key = np.int64(held[slot]), np.int64(row[enter_steps[entry]])
+                known, was = (key != missing) & (key != other), gone != greatest
+                count += np.int64(known) - np.int64(was)
+                summed += (key if known else 0) - (gone if was else 0)
+                held[slot] = key if known else greatest
             if count == 0:
                 continue
             position = (count - 1) * quantile
             k = int(position)
-            near, after, gap = kth(held, k, near, gap)
-            low = near * scale + offset
-            high = after * scale + offset if k + 1 < count else low
+            found, near, gap = kth(held, k, near, gap)
+            low = found * scale + offset
+            high = near * scale + offset if k + 1 < count else low
             mean[cell, order[pool]] = summed / count * scale + offset
             level[cell, order[pool]] = _between(low, high, position - k)
     return mean, level
@@ -136,23 +136,22 @@ def pooled_floats(
         for pool in range(order.size):
             for leaving in range(leave_starts[pool], leave_starts[pool + 1]):
                 slot = leave_slots[leaving]
-                if held[slot] != greatest:
-                    count -= 1
-                    held[slot] = greatest
-                    values[slot] = 0.0
+                count -= held[slot] != greatest
+                held[slot] = greatest
+                values[slot] = 0.0
             for entry in range(enter_starts[pool], enter_starts[pool + 1]):
                 step, slot = enter_steps[entry], enter_slots[entry]
-                if key[step] != greatest:
-                    count += 1
-                    held[slot] = key[step]
-                    values[slot] = row[step]
+                known = key[step] != greatest
+                count += np.int64(known) - np.int64(held[slot] != greatest)
+                held[slot] = key[step]
+                values[slot] = row[step] if known else 0.0
             if count == 0:
                 continue
             position = (count - 1) * quantile
             k = int(position)
-            near, after, gap = kth(held, k, near, gap)
-            bits[0] = near
-            bits[1] = after if k + 1 < count else near
+            found, near, gap = kth(held, k, near, gap)
+            bits[0] = found
+            bits[1] = near if k + 1 < count else found
             for n in range(2):
                 if bits[n] < 0:  # as in _keys
                     bits[n] ^= greatest

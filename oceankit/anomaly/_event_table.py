@@ -8,6 +8,7 @@ import xarray as xr
 
 from oceankit.anomaly._conventions import Convention
 from oceankit.anomaly._metrics import CATEGORIES, metrics_of
+from oceankit.anomaly._packing import ATTRIBUTES
 from oceankit.fields.coordinates import describe
 
 __all__ = ["cell_coordinates", "event_variables", "over"]
@@ -89,7 +90,8 @@ def cell_coordinates(field: xr.DataArray, dim: Hashable, cell: np.ndarray, taken
         if dim in coordinate.dims:
             continue
         picked = coordinate.values[tuple(at[d] for d in coordinate.dims)]
-        found[name] = ("event" if coordinate.dims else (), picked, coordinate.attrs)
+        attrs = {key: value for key, value in coordinate.attrs.items() if key not in ATTRIBUTES}
+        found[name] = ("event" if coordinate.dims else (), picked, attrs)
     clashes = sorted(str(n) for n in found if n in taken)
     if clashes:
         raise ValueError(f"{describe(field)} has coordinates named {clashes}, which the events need: rename them")

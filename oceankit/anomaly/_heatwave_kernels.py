@@ -26,6 +26,7 @@ N_STATUS = 8
 IDLE, STARTING, LASTING, PAUSED, RESUMING = range(5)
 
 _COOL, _WARM, _UNKNOWN = 0, 1, 2
+_ANY_WARM = np.uint64(0x0101010101010101)
 
 
 @helper
@@ -66,11 +67,8 @@ def _limits(sign, mean, threshold, limits):
 
 @helper
 def _category(above, unit):
-    """Multiples of the distance from mean to threshold, from 1 to 4; beyond all where there is no distance."""
-    if unit == 0.0:
-        return 4
-    multiple = 1.0 + above / unit
-    return 4 if multiple >= 4.0 else max(1, int(multiple))
+    """How many times the distance from mean to threshold, from 1 to 4; all times where there is no distance."""
+    return 1 + int(above >= unit) + int(above >= 2.0 * unit) + int(above >= 3.0 * unit)
 
 
 @kernel
@@ -79,11 +77,11 @@ def _measure(record, row, flags, first, until, packing, sign, mean, threshold, p
     _, _, scale, offset = packing
     days, top, peak = record[DAYS], record[MAX], record[PEAK]
     rel_peak, abs_peak, rel_max, abs_max = record[REL_AT_PEAK], record[ABS_AT_PEAK], record[REL_MAX], record[ABS_MAX]
-    category = record[CATEGORY]
     shift_a, sum_a, square_a = record[SHIFT_A], record[SUM_A], record[SQUARE_A]
     shift_r, sum_r, square_r = record[SHIFT_R], record[SUM_R], record[SQUARE_R]
     shift_x, sum_x, square_x = record[SHIFT_X], record[SUM_X], record[SQUARE_X]
     top_a, top_r, top_x = record[TOP_A], record[TOP_R], record[TOP_X]
+    strong, severe, extreme, all_days = 0, 0, 0, 0
     for day in range(status[COUNTED] + 1, until + 1):
         step = day - first
         if flags[step] == _UNKNOWN:
@@ -112,14 +110,21 @@ def _measure(record, row, flags, first, until, packing, sign, mean, threshold, p
             top, peak, rel_peak, abs_peak = anomaly, np.float64(day), above, value
         rel_max = max(rel_max, above)
         abs_max = max(abs_max, value)
-        if above >= 0.0:
-            level = _category(above, limit - usual)
-            record[MODERATE + level - 1] += 1.0
-            category = max(category, np.float64(level))
+        unit = limit - usual
+        all_days += above >= 0.0
+        strong += (above >= 0.0) & (above >= unit)
+        severe += (above >= 0.0) & (above >= 2.0 * unit)
+        extreme += (above >= 0.0) & (above >= 3.0 * unit)
         record[LAST] = anomaly
     record[DAYS], record[MAX], record[PEAK] = days, top, peak
     record[REL_AT_PEAK], record[ABS_AT_PEAK], record[REL_MAX], record[ABS_MAX] = rel_peak, abs_peak, rel_max, abs_max
-    record[CATEGORY] = category
+    record[MODERATE] += all_days - strong
+    record[MODERATE + 1] += strong - severe
+    record[MODERATE + 2] += severe - extreme
+    record[MODERATE + 3] += extreme
+    for level in range(4):
+        if record[MODERATE + level] > 0.0:
+            record[CATEGORY] = level + 1.0
     record[SHIFT_A], record[SUM_A], record[SQUARE_A] = shift_a, sum_a, square_a
     record[SHIFT_R], record[SUM_R], record[SQUARE_R] = shift_r, sum_r, square_r
     record[SHIFT_X], record[SUM_X], record[SQUARE_X] = shift_x, sum_x, square_x
@@ -185,7 +190,8 @@ def follow(
     ended : (events, COLUMNS) float64
     """
     steps = rows.shape[1]
-    flags = np.empty(steps, np.uint8)
+    flags = np.empty(steps + (-steps) % 8, np.uint8)
+    words = flags.view(np.uint64)
     limits = np.empty(threshold.shape[1])
     # Those of one cell are gathered first: arrays that grow within the loop over days would slow it down tenfold.
     mine = np.empty((steps // (min_duration + max_gap + 1) + 2, COLUMNS))
@@ -202,6 +208,9 @@ def follow(
             if state == IDLE:
                 if flag != _WARM:
                     step += 1
+                    # Eight days at once, while none of them is warm.
+                    while step & 7 == 0 and step + 8 <= steps and words[step >> 3] & _ANY_WARM == 0:
+                        step += 8
                     continue
                 record[:] = 0.0
                 record[AFTER] = np.nan

@@ -4,6 +4,7 @@ import numpy as np
 
 from oceankit.anomaly import _heatwave_kernels as k
 from oceankit.anomaly._conventions import Convention
+from oceankit.numerics.transposing import as_rows
 
 __all__ = ["CATEGORIES", "metrics_of"]
 
@@ -18,7 +19,7 @@ _KINDS = {
 
 def metrics_of(records: np.ndarray, convention: Convention, sign: float) -> dict[str, np.ndarray]:
     """Metrics of the (events, columns) records by name, as the convention defines them; float64, and int64 where they count."""
-    r = records.T
+    r = as_rows(records)  # a column lies together
     found = {
         "index_start": r[k.START].astype(np.int64),
         "index_end": r[k.END].astype(np.int64),

@@ -167,8 +167,9 @@ def _changes(pools: list[np.ndarray], order: Sequence[int], length: int) -> Pool
         slot_of[new] = free[: new.size]
         entering.append(new)
         slots.append(free[: new.size])
-        leaving.append(left)
         free = free[new.size :]
+        # What is taken over need not be emptied first.
+        leaving.append(np.intersect1d(left, free, assume_unique=True))
         inside[pool] = False
         before = pool
 

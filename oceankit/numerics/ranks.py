@@ -156,7 +156,8 @@ def kth(keys, k, near, gap):
     key, next, gap : int64
         ``next`` is the greatest integer where ``k`` is the last rank.
     """
-    # Of the pivots that were asked, the nearest below the rank and above it; and the keys next to them, inwards.
+    # A pivot with k + 1 keys below it lies between the two ranks: one pass then tells both. Of the others that were asked, the
+    # nearest below and above; and the keys next to them, inwards.
     low, low_count, first = np.int64(np.iinfo(keys.dtype).min), 0, np.int64(np.iinfo(keys.dtype).min)
     high, high_count, last = np.int64(np.iinfo(keys.dtype).max), keys.size, np.int64(np.iinfo(keys.dtype).max)
     bounded_low, bounded_high = False, False
@@ -164,31 +165,27 @@ def kth(keys, k, near, gap):
     while True:
         count, under, over = split(keys, pivot)
         passes += 1
-        if count == k:
-            found = over
-            break
         if count == k + 1:
-            found = under
+            found, after = under, over
             break
-        if count < k:
+        if count <= k:
             low, low_count, first, bounded_low = pivot, count, over, True
         else:
             high, high_count, last, bounded_high = pivot, count, under, True
         if bounded_low and bounded_high:
             if first == last:
-                found = first
+                found, after = first, first
                 break
             # As if keys lay evenly; now and then by halves, where they do not.
-            share = (k + 0.5 - low_count) / (high_count - low_count)
+            share = (k + 1.0 - low_count) / (high_count - low_count)
             place = low + share * (np.float64(high) - np.float64(low)) if passes % 4 else np.inf
         elif bounded_low:
             place = low + step * (k + 1 - low_count)
             step *= 2.0
         else:
-            place = high - step * (high_count - k)
+            place = high - step * (high_count - k - 1)
             step *= 2.0
         pivot = min(max(_key(place, low, high), first + 1), last)
     if bounded_low and bounded_high:
         gap = np.int64(min((np.float64(high) - np.float64(low)) / (high_count - low_count), 1e18)) + 1
-    count, under, over = split(keys, found + 1)
-    return found, found if count > k + 1 else over, gap
+    return found, after, gap
