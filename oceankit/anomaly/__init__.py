@@ -13,7 +13,9 @@ from oceankit.anomaly.heatwaves import heatwave_days, heatwaves
 from oceankit.anomaly.labelling import label
 from oceankit.anomaly.spells import spells
 from oceankit.anomaly.tracking import Tracks, track
+from oceankit.anomaly.trends import trends
 from oceankit.anomaly.updating import ongoing, update, updated_events
+from oceankit.anomaly.yearly import yearly
 
 __all__ = [
     "Tracks",
@@ -26,6 +28,8 @@ __all__ = [
     "ongoing",
     "spells",
     "track",
+    "trends",
     "update",
     "updated_events",
+    "yearly",
 ]

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from oceankit.anomaly import _calendar
+from oceankit.anomaly._baselines import YEAR
 from oceankit.anomaly.climatology import source_file
 from oceankit.fields import coordinates
 from oceankit.fields.coordinates import describe
@@ -99,7 +100,7 @@ def _require_same_source(field: xr.DataArray | xr.Dataset, variable: xr.DataArra
 
 
 def _require_same_cells(field: xr.DataArray, statistic: xr.DataArray, by: str | None, dim: Hashable) -> None:
-    cells = [d for d in statistic.dims if d != by]
+    cells = [d for d in statistic.dims if d not in (by, YEAR)]
     for d in cells:
         if d == dim or d not in field.dims:
             raise ValueError(
@@ -116,7 +117,7 @@ def _require_same_cells(field: xr.DataArray, statistic: xr.DataArray, by: str | 
         *coordinates.candidates(field, "vertical"),
     }
     for name, theirs in statistic.coords.items():
-        if name == by or name not in field.coords or not (name in places or set(theirs.dims) & set(cells)):
+        if name in (by, YEAR) or name not in field.coords or not (name in places or set(theirs.dims) & set(cells)):
             continue
         ours = field.coords[name]
         alike = set(ours.dims) == set(theirs.dims)

@@ -10,7 +10,7 @@ import numpy as np
 from oceankit.numerics.compiling import helper, kernel
 from oceankit.numerics.ranks import LANES, kth, total
 
-__all__ = ["moving_average", "pooled_floats", "pooled_integers", "sort_keys"]
+__all__ = ["moving_average", "pooled_floats", "pooled_integers", "sort_keys", "trends_within"]
 
 
 def sort_keys(rows: np.ndarray) -> np.ndarray:
@@ -87,7 +87,7 @@ def pooled_integers(
     for cell in range(n_rows):
         row = rows[cell]
         held[:] = greatest
-        count, summed = 0, np.int64(0)
+        count, summed = np.int64(0), np.int64(0)
         near, gap = np.int64(0), np.int64(1)
         for pool in range(order.size):
             for leaving in range(leave_starts[pool], leave_starts[pool + 1]):
@@ -131,7 +131,7 @@ def pooled_floats(
         row, key = rows[cell], keys[cell]
         held[:] = greatest
         values[:] = 0.0
-        count = 0
+        count = np.int64(0)
         near, gap = np.int64(0), np.int64(1)
         for pool in range(order.size):
             for leaving in range(leave_starts[pool], leave_starts[pool + 1]):
@@ -176,4 +176,46 @@ def moving_average(rows: np.ndarray, width: int) -> np.ndarray:
                 out[cell, day] += ring[day + offset]
         for day in range(n):
             out[cell, day] /= width
+    return out
+
+
+@kernel
+def trends_within(rows, days, places, length):
+    """Slope of each row with time, by least squares about the mean of each place: the season does not enter.
+
+    Parameters
+    ----------
+    rows : (n, steps) float64
+        NaN is missing.
+    days : (steps,) float64
+    places : (steps,) int64
+        Day of the year (or month) of each step, from 0 to below ``length``; negative ones do not count.
+
+    Returns
+    -------
+    (n,) float64
+        Per unit of ``days``; NaN where there are no two values of a place.
+    """
+    out = np.full(rows.shape[0], np.nan)
+    number, value, time = np.empty(length), np.empty(length), np.empty(length)
+    for cell in range(rows.shape[0]):
+        row = rows[cell]
+        number[:] = 0.0
+        value[:] = 0.0
+        time[:] = 0.0
+        for step in range(row.size):
+            place = places[step]
+            if place >= 0 and not np.isnan(row[step]):
+                number[place] += 1.0
+                value[place] += row[step]
+                time[place] += days[step]
+        together, alone = 0.0, 0.0
+        for step in range(row.size):
+            place = places[step]
+            if place >= 0 and not np.isnan(row[step]):
+                departure = days[step] - time[place] / number[place]
+                together += departure * (row[step] - value[place] / number[place])
+                alone += departure * departure
+        if alone > 0.0:
+            out[cell] = together / alone
     return out

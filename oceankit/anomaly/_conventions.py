@@ -26,7 +26,7 @@ class Convention(NamedTuple):
     signed_rates: bool
     """Rates of cold spells are negative."""
     category_by_days: bool
-    """The category is the highest with a share of days that rounds to at least one per cent; else that of the peak."""
+    """The category is the highest with a share of days that rounds to at least one per cent; else the highest of any day."""
 
 
 CONVENTIONS = {

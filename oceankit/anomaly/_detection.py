@@ -8,12 +8,13 @@ import xarray as xr
 
 from oceankit.anomaly import _calendar
 from oceankit.anomaly._agreement import axis_of, places_of, require_agreement
+from oceankit.anomaly._baselines import detrended, tabulated
 from oceankit.anomaly._conventions import Convention, named
 from oceankit.anomaly._packing import Packing, packing_of
 from oceankit.anomaly._steps import require_no_holes
 from oceankit.anomaly.climatology import one_variable
 
-__all__ = ["Detection", "Options", "options_of", "prepared", "segments_of"]
+__all__ = ["Detection", "Options", "options_of", "percentile_of", "prepared", "segments_of"]
 
 
 class Options(NamedTuple):
@@ -58,6 +59,7 @@ def options_of(clim: xr.Dataset, min_duration: Any, max_gap: Any, max_missing: A
     ValueError
         If a number is no whole number or too small, or ``cold`` contradicts the climatology or cannot be told from it.
     """
+    axis_of(clim, "mean", "threshold")
     if max_missing is None:
         max_missing = min_duration
     for name, value, least in (
@@ -67,7 +69,7 @@ def options_of(clim: xr.Dataset, min_duration: Any, max_gap: Any, max_missing: A
     ):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
             raise ValueError(f"{name} is {value!r}; give a whole number of time steps, at least {least}")
-    percentile = float(clim.attrs.get("percentile", np.nan))
+    percentile = percentile_of(clim)
     told = None if np.isnan(percentile) or percentile == 50.0 else percentile < 50.0
     if cold is None and told is None:
         raise ValueError(
@@ -80,6 +82,12 @@ def options_of(clim: xr.Dataset, min_duration: Any, max_gap: Any, max_missing: A
             f"percentile={100 - percentile:g}, or leave cold out"
         )
     return Options(int(min_duration), int(max_gap), int(max_missing), bool(told if cold is None else cold))
+
+
+def percentile_of(clim: xr.Dataset) -> float:
+    """The percentile that a climatology's threshold is; NaN where it is somebody's own, the same on all days."""
+    theirs = "threshold" in clim and {"dayofyear", "month"} & set(clim["threshold"].dims)
+    return float(clim.attrs.get("percentile", np.nan)) if theirs else np.nan
 
 
 def prepared(
@@ -100,20 +108,16 @@ def prepared(
     by = axis_of(clim, "mean", "threshold")
     convention = named(clim.attrs.get("convention", "oliver"))
     variable = one_variable(field, time)
-    packing = packing_of(variable)
     axis, days = _calendar.read(variable, time)
     _calendar.require_increasing(axis, days)
     require_no_holes(axis, days)
-    statistics = []
     for name in ("mean", "threshold"):
         require_agreement(field, variable, clim, name, by, days, axis.dims[0], allow_other_source=allow_other_source)
-        statistic = clim[name].drop_vars(list(clim[name].coords)).astype(np.float64)
-        year = by or "dayofyear"
-        if year not in statistic.dims:
-            statistic = statistic.expand_dims({year: clim.sizes[by] if by else 1})
-        statistics.append(statistic.transpose(..., year))
-    places = places_of(days, by).astype(np.uint32)
-    mean, threshold = statistics
+    of_year = places_of(days, by)
+    (mean, places), (threshold, _) = (tabulated(clim, name, by, days, of_year) for name in ("mean", "threshold"))
+    places = places.astype(np.uint32)
+    variable = detrended(variable, clim, days, axis.dims[0])
+    packing = packing_of(variable)
     return Detection(variable, axis, days, places, segments_of(places), mean, threshold, packing, convention, options)
 
 

@@ -7,6 +7,8 @@ import xarray as xr
 
 from oceankit.anomaly import _calendar
 from oceankit.anomaly._agreement import axis_of, places_of, require_agreement
+from oceankit.anomaly._baselines import detrended, tabulated
+from oceankit.anomaly._units import is_temperature
 from oceankit.anomaly.climatology import one_variable
 from oceankit.fields import blocks
 
@@ -16,9 +18,6 @@ __all__ = ["anomalies"]
 _WITH_ANOMALY = {
     "air_pressure", "air_temperature", "brightness_temperature", "geopotential_height", "sea_water_temperature",
     "surface_temperature",
-}  # fmt: skip
-_TEMPERATURE_UNITS = {
-    "k", "kelvin", "degc", "deg_c", "degree_c", "degrees_c", "celsius", "degree_celsius", "degrees_celsius", "°c",
 }  # fmt: skip
 _OF_THE_VALUES = ("standard_name", "actual_range", "valid_min", "valid_max", "valid_range")
 
@@ -74,8 +73,12 @@ def anomalies(
         raise ValueError(f"clim['mean'] has dimensions {clim['mean'].dims}; one of them must be 'dayofyear' or 'month'")
     axis, days = _calendar.read(variable, time)
     require_agreement(field, variable, clim, "mean", by, days, axis.dims[0], allow_other_source=allow_other_source)
-    place = places_of(days, by)
-    result = _subtract(variable, clim["mean"], place, axis.dims[0], by)
+    mean, place = tabulated(clim, "mean", by, days, places_of(days, by))
+    kept = variable.dtype
+    variable = detrended(variable, clim, days, axis.dims[0])
+    if variable.dtype != kept and kept == np.float32:
+        variable = variable.astype(kept)
+    result = _subtract(variable, mean, place, axis.dims[0], by)
     result = _described(result, clim, by)
     if isinstance(field, xr.DataArray):
         return result
@@ -116,7 +119,7 @@ def _described(result: xr.DataArray, clim: xr.Dataset, by: str) -> xr.DataArray:
     label = result.attrs.get("long_name", result.name or "value")
     attrs["long_name"] = f"{label} anomaly"
     attrs["reference_climatology"] = f"mean by {by} over {clim.attrs.get('period', 'an unrecorded period')}"
-    if str(attrs.get("units", "")).lower() in _TEMPERATURE_UNITS:
+    if is_temperature(attrs.get("units", "")):
         attrs["units_metadata"] = "temperature: difference"  # CF-1.11, section 3.1.2
     result = result.rename(f"{result.name}_anomaly" if result.name is not None else None)
     result.attrs = attrs

@@ -7,10 +7,17 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from oceankit.anomaly import _calendar, _pools
-from oceankit.anomaly._climatology_kernels import moving_average, pooled_floats, pooled_integers, sort_keys
+from oceankit.anomaly import _baselines, _calendar, _pools
+from oceankit.anomaly._climatology_kernels import (
+    moving_average,
+    pooled_floats,
+    pooled_integers,
+    sort_keys,
+    trends_within,
+)
 from oceankit.anomaly._conventions import named
 from oceankit.anomaly._packing import ATTRIBUTES, UNPACKED, Packing, packing_of
+from oceankit.anomaly._units import SAMPLES, Guard, guard_of
 from oceankit.fields import blocks, coordinates
 from oceankit.fields.coordinates import describe
 
@@ -32,22 +39,23 @@ def climatology(
     smooth: int | None = _SMOOTH,
     percentile: float = 90,
     convention: str = "oliver",
+    baseline: str = "fixed",
     time: Hashable | None = None,
 ) -> xr.Dataset:
     """Mean and percentile of a field at each time of the year over a base period.
 
-    By day of the year after Hobday et al. (2016), as computed by Oliver's marineHeatWaves.py: for each day of the
-    year, the values within ``half_window`` days of it are pooled over the years of the base period, and their mean
-    and percentile (NumPy's linear rule) are taken; 29 February is the mean of 28 February and 1 March of these; a
-    periodic moving average over ``smooth`` days comes last. The window runs past the edges of the base period where
-    the field has data there. Days are counted by date, so a gap in the time axis is missing data and nothing shifts;
+    By day of the year after Hobday et al. (2016): for each day of the year, the values within ``half_window`` days of it are
+    pooled over the years of the base period, and their mean and percentile (NumPy's linear rule) are taken; a periodic moving
+    average over ``smooth`` days comes last. What the definition leaves open is settled by ``convention``. Days
+    are counted by date, so a gap in the time axis is missing data and nothing shifts;
     sub-daily values all enter the pool of their day.
 
     Parameters
     ----------
     field
-        Any dimensions besides time, lazy or not; NaN is missing. A Dataset must have one floating-point variable
-        along time. A lazy field must have time in one chunk.
+        Any dimensions besides time, lazy or not; NaN is missing. Packed integers of at most 16 bits (``scale_factor``,
+        ``add_offset``, ``_FillValue`` in the attributes, as read with ``mask_and_scale=False``) are taken as they are, which is
+        fastest. A Dataset must have one floating-point variable along time. A lazy field must have time in one chunk.
     period
         First and last date of the base period, both included: ``(1983, 2012)``, ``("2006-04", "2010-09")``,
         ``("1983-01-01", "2012-12-31")`` or dates. It has no default because it is a scientific choice.
@@ -61,22 +69,33 @@ def climatology(
     percentile
         Between 0 and 100, both excluded. Below 50 it is the threshold of cold spells.
     convention
-        ``"oliver"``.
+        Whose program to follow. ``"oliver"`` (marineHeatWaves.py): 29 February is the mean of its neighbours in the finished
+        statistic, and the window runs past the edges of the base period where the field has data there. ``"xmhw"``: 29
+        February is the mean of itself and its neighbours, and the window stops at the edges. ``"heatwaveR"``: 29 February is
+        filled into the data of every year with the mean of its neighbours, rounded to two decimals, and the window wraps
+        within each year. ``"heatwave3"``: the same, but the window goes on in the years before and after, inside the base
+        period. :func:`oceankit.heatwaves` follows the same program.
+    baseline
+        ``"fixed"``: the base period holds for all years. ``"detrended"``: the linear trend of each cell over the base period
+        (by least squares about the mean of each day of the year) is taken out of the field before, and again wherever the
+        climatology is used. ``"shifting"``: each year after the base period has a climatology of as many years that end before
+        it; the result has a dimension ``year``, and earlier years have the first.
     time
         Name of the time coordinate, where it is not found by itself.
 
     Returns
     -------
     xarray.Dataset
-        ``mean`` and ``threshold``, float64, in the field's units; ``by`` takes the place of time among the dimensions,
-        from 1 to 366 or 12. An entry whose pool holds no value is missing, and so are the smoothed days within
+        ``mean`` and ``threshold`` (and ``trend``, per day, where it was taken out), float64, in the field's units; ``by`` takes
+        the place of time among the dimensions, from 1 to 366 or 12. An entry whose pool holds no value is missing, and so are
+        the smoothed days within
         ``smooth // 2`` of it. The attributes record the options and the source.
 
     Raises
     ------
     ValueError
         If an option is out of range, the period is not covered by the data or has fewer than 3 years of them, times
-        are not decoded, sorted and unique, time is in several chunks, or the values are packed integers.
+        are not decoded, sorted and unique, time is in several chunks, or temperatures are partly in other units.
 
     Notes
     -----
@@ -101,6 +120,8 @@ def climatology(
     """
     bounds = _calendar.parse_period(period)
     _check_options(by, half_window, smooth, percentile, convention)
+    if baseline not in _baselines.BASELINES:
+        raise ValueError(f"baseline is {baseline!r}; choose one of {', '.join(map(repr, _baselines.BASELINES))}")
     variable = one_variable(field, time)
     packing = packing_of(variable)
     if by in variable.dims:
@@ -115,12 +136,27 @@ def climatology(
         plan = _pools.daily(days, base, half_window, named(convention))
     dim = axis.dims[0]
     output = blocks.Output((by,), (plan.pools.length,), np.float64)
+    if baseline == "shifting":
+        options = {
+            "by": by,
+            "half_window": half_window,
+            "smooth": smooth,
+            "percentile": percentile,
+            "convention": convention,
+        }
+        return _shifting(variable, _baselines.shifted_periods(*bounds, days), base.label, options, field, time)
     constants = {
-        "plan": plan, "packing": packing, "quantile": percentile / 100, "width": 1 if smooth is None else smooth,
+        "plan": plan, "packing": packing, "quantile": percentile / 100, "width": 1 if smooth is None else smooth, "trend": None,
+        "guard": guard_of(variable.name, variable.attrs.get("units", ""), axis.values),
     }  # fmt: skip
-    results = blocks.along(_statistics, variable, [dim], [output, output], constants=constants)
+    outputs, reference = [output, output], ""
+    if baseline == "detrended":
+        place = _calendar.day_of_year(days) - 1 if by == "dayofyear" else days.month - 1
+        constants["trend"], reference = _baselines.Trend.of(days, *bounds, place, plan.pools.length)
+        outputs = [*outputs, blocks.Output((), (), np.float64)]
+    results = blocks.along(_statistics, variable, [dim], outputs, constants=constants)
     shape = [by if d == dim else d for d in variable.dims]
-    mean, threshold = (_described(r.transpose(*shape), variable, by, days.calendar) for r in results)
+    mean, threshold = (_described(r.transpose(*shape), variable, by, days.calendar) for r in results[:2])
     label = variable.attrs.get("long_name", variable.name or "value")
     mean.attrs["long_name"] = f"climatological mean of {label}"
     threshold.attrs["long_name"] = f"climatological percentile {percentile:g} of {label}"
@@ -137,6 +173,26 @@ def climatology(
         "source_variable": str(variable.name or ""),
         "source_file": source_file(field, variable),
     }
+    if baseline == "detrended":
+        units = str(variable.attrs.get("units", ""))
+        about = {"long_name": f"trend of {label}"} | ({"units": f"{units} day-1"} if units else {})
+        clim["trend"] = results[2].drop_attrs(deep=False).assign_attrs(about)
+        clim.attrs["trend_reference"] = reference
+    if baseline != "fixed":
+        clim.attrs["baseline"] = baseline
+    return clim
+
+
+def _shifting(
+    variable: xr.DataArray, periods: dict[int, tuple[str, str]], label: str, options: dict[str, Any],
+    field: xr.DataArray | xr.Dataset, time: Hashable | None,
+) -> xr.Dataset:  # fmt: skip
+    """The climatologies of all periods along the years for which they hold."""
+    parts = [climatology(variable, period=period, time=time, **options) for period in periods.values()]
+    about = {"long_name": "year for which the climatology of the years before it holds", "units": "1"}
+    years = xr.DataArray(list(periods), dims=_baselines.YEAR, name=_baselines.YEAR, attrs=about)
+    clim = xr.concat(parts, years, combine_attrs="drop_conflicts", join="exact")
+    clim.attrs |= {"period": label, "baseline": "shifting", "source_file": source_file(field, variable)}
     return clim
 
 
@@ -161,9 +217,23 @@ def source_file(field: xr.DataArray | xr.Dataset, variable: xr.DataArray) -> str
 
 
 def _statistics(
-    rows: np.ndarray, plan: _pools.Plan, packing: Packing, quantile: float, width: int
+    rows: np.ndarray,
+    plan: _pools.Plan,
+    packing: Packing,
+    quantile: float,
+    width: int,
+    trend: _baselines.Trend | None,
+    guard: Guard | None,
 ) -> tuple[np.ndarray, ...]:
-    """Mean and threshold of (n, steps) rows as two (n, length) arrays."""
+    """Mean and threshold of (n, steps) rows as two (n, length) arrays; and (n,) slopes if a trend is taken out before."""
+    if guard is not None:
+        stride = max(1, rows.shape[1] // SAMPLES)
+        guard.check(packing.unpacked(rows[:, ::stride]), stride)
+    if trend is not None:
+        values = packing.unpacked(rows).astype(np.float64)
+        slope = trends_within(values, trend.days, trend.places, trend.length)
+        flat = values - slope[:, None] * trend.days
+        return *_statistics(flat, plan, UNPACKED, quantile, width, None, None), slope
     if packing.packed and (plan.around_leap_day.size or packing.scale < 0.0):
         rows, packing = packing.unpacked(rows), UNPACKED
     if plan.around_leap_day.size:

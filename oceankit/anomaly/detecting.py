@@ -100,11 +100,16 @@ def detect(
     axis, days = _calendar.read(variable, time)
     dim = axis.dims[0]
     tiles = _tiles(variable, dim, _bytes(memory), years=np.unique(days.year).size)
-    to_clim = {
+    to_clim: dict[str, Any] = {
         "period": period, "half_window": half_window, "smooth": smooth, "percentile": percentile, "convention": convention,
         "time": time,
     }  # fmt: skip
-    to_find = {"min_duration": min_duration, "max_gap": max_gap, "max_missing": max_missing, "time": time}
+    to_find: dict[str, Any] = {
+        "min_duration": min_duration,
+        "max_gap": max_gap,
+        "max_missing": max_missing,
+        "time": time,
+    }
     part = target.with_name(target.name + ".partial")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)

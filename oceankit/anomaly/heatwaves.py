@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from oceankit.anomaly._detection import Detection, Options, options_of, prepared
+from oceankit.anomaly._detection import Detection, Options, options_of, percentile_of, prepared
 from oceankit.anomaly._event_table import cell_coordinates, event_variables, over
 from oceankit.anomaly._heatwave_kernels import COLUMNS, N_STATUS, categories_of, follow
 from oceankit.anomaly._metrics import CATEGORIES
@@ -42,7 +42,8 @@ def heatwaves(
         ``mask_and_scale=False``) are taken as they are. A lazy field must have time in one chunk.
     clim
         From :func:`oceankit.climatology`, or any Dataset with ``mean`` and ``threshold``. A variable without a dimension of the
-        year is the same on all days: ``clim.assign(threshold=2.0)`` finds days beyond 2 in the field's units.
+        year is the same on all days: ``clim.assign(threshold=2.0)``, with ``cold`` given, finds days beyond 2 in the field's
+        units.
     min_duration
         Days above the threshold that an event needs.
     max_gap
@@ -53,7 +54,7 @@ def heatwaves(
         threshold; with 0 every missing day is, as in other programs. Metrics are of the days that have a value.
     cold
         Whether events lie below the threshold. It is read from the climatology's percentile; where that does not tell (50, or
-        a threshold of your own) it must be given.
+        a threshold of your own, the same on all days) it must be given.
     time
         Name of the time coordinate, where it is not found by itself.
     allow_other_source
@@ -210,9 +211,10 @@ def _attributes(options: Options, clim: xr.Dataset, variable: xr.DataArray) -> d
 
 
 def _reference(clim: xr.Dataset) -> str:
-    if "percentile" not in clim.attrs:
+    percentile = percentile_of(clim)
+    if np.isnan(percentile):
         return "a threshold of the user's own"
-    return f"percentile {float(clim.attrs['percentile']):g} over {clim.attrs.get('period', 'an unrecorded period')}"
+    return f"percentile {percentile:g} over {clim.attrs.get('period', 'an unrecorded period')}"
 
 
 def _days(found: Detection) -> xr.DataArray:

@@ -8,12 +8,12 @@ import xarray as xr
 
 from oceankit.anomaly import _calendar
 from oceankit.anomaly import _heatwave_kernels as k
-from oceankit.anomaly._agreement import axis_of
 from oceankit.anomaly._conventions import named
 from oceankit.anomaly._detection import Detection, Options, options_of, prepared
 from oceankit.anomaly._event_table import cell_coordinates, event_variables, over
 from oceankit.anomaly._metrics import CATEGORIES
 from oceankit.anomaly._steps import require_no_holes, step_name
+from oceankit.anomaly._units import is_temperature
 from oceankit.anomaly.heatwaves import native
 from oceankit.numerics import threads
 
@@ -22,6 +22,8 @@ __all__ = ["ongoing", "update", "updated_events"]
 # Cells are updated in blocks of about this many values.
 _BLOCK_VALUES = 2**18
 _STATE = ("open_cell", "open_status", "open_record", "tail_value", "ended_cell", "ended_record", "last_anomaly")
+# No temperature of the sea or the air is so far from its mean; a change of units is 273.15.
+_FARTHEST = 150.0
 _NO_PACKING = (np.nan, np.nan, 1.0, 0.0)
 
 
@@ -204,8 +206,8 @@ class _Cells(NamedTuple):
             )
         tail = np.stack([state[f"tail_{name}"].values for name in ("value", "mean", "threshold")], axis=1)
         starts = np.concatenate([[0], np.cumsum(state["open_tail"].values)]).astype(np.int64)
-        columns = (state[f"open_{name}"].values for name in ("cell", "status", "record"))
-        return cls(*columns, starts, tail, detection.options.sign * kept.values.ravel())
+        cell, status, record = (state[f"open_{name}"].values for name in ("cell", "status", "record"))
+        return cls(cell, status, record, starts, tail, detection.options.sign * kept.values.ravel())
 
 
 def _require_state(state: xr.Dataset) -> None:
@@ -215,7 +217,6 @@ def _require_state(state: xr.Dataset) -> None:
 
 
 def _first_options(clim: xr.Dataset, given: dict[str, Any]) -> Options:
-    axis_of(clim, "mean", "threshold")
     duration = 5 if given["min_duration"] is None else given["min_duration"]
     gap = 2 if given["max_gap"] is None else given["max_gap"]
     return options_of(clim, duration, gap, given["max_missing"], given["cold"])
@@ -317,6 +318,14 @@ def _block(
     n, steps = rows.shape
     o, packing = detection.options, detection.packing
     warm, anomaly, category = k.glance(rows, packing.numbers, o.sign, mean, threshold, places)
+    if (
+        is_temperature(detection.variable.attrs.get("units", ""))
+        and np.nanmax(np.abs(anomaly), initial=0.0) > _FARTHEST
+    ):
+        raise ValueError(
+            f"the field {detection.variable.name!r} is {np.nanmax(np.abs(anomaly)):.1f} from its mean on the last new day, in "
+            f"{detection.variable.attrs['units']!r}: its units seem to have changed; convert the new days first"
+        )
     low, high = np.searchsorted(cells.cell, [start, start + n])
     open_here = cells.cell[low:high] - start
     warm[open_here] = True

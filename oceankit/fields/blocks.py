@@ -400,7 +400,7 @@ def _rows(kernel: Callable[..., Any], n_core: int, outputs: Sequence[Output]) ->
         lead, core = block.shape[: block.ndim - n_core], block.shape[block.ndim - n_core :]
         found = kernel(np.ascontiguousarray(block).reshape(-1, *core), **constants)
         parts = found if isinstance(found, tuple) else (found,)
-        parts = tuple(part.reshape(*lead, *out.shape) for part, out in zip(parts, outputs, strict=True))
+        parts = tuple(part.reshape((*lead, *out.shape)) for part, out in zip(parts, outputs, strict=True))
         return parts if len(outputs) > 1 else parts[0]
 
     return call
@@ -450,7 +450,7 @@ def _eager(
             result[start:stop] = part.reshape(stop - start, *result.shape[1:])
 
     threads.over_blocks(work, n_rows, block=block)
-    return tuple(r.reshape(*lead, *out.shape) for r, out in zip(results, outputs, strict=True))
+    return tuple(r.reshape((*lead, *out.shape)) for r, out in zip(results, outputs, strict=True))
 
 
 def row_blocks(data: np.ndarray, n_core: int) -> tuple[int, int, Callable[[int, int], np.ndarray]]:

@@ -12,6 +12,7 @@ from oceankit.products.assimilation_panels import plot_desroziers, plot_rank_his
 from oceankit.products.bulletin import bulletin, bulletin_text
 from oceankit.products.coastlines import add_land, coast
 from oceankit.products.colours import colours_for, in_units
+from oceankit.products.heatwave_figures import plot_heatwave, plot_heatwave_events
 from oceankit.products.maps import plot_map
 from oceankit.products.regridding_maps import plot_regridding
 from oceankit.products.series import plot_hovmoller, plot_series
@@ -27,6 +28,8 @@ __all__ = [
     "in_units",
     "plot_assimilation",
     "plot_desroziers",
+    "plot_heatwave",
+    "plot_heatwave_events",
     "plot_hovmoller",
     "plot_map",
     "plot_rank_histogram",

@@ -169,8 +169,11 @@ def degrees_text(value: float, letters: str) -> str:
     return f"{abs(value):g}°{letter}"
 
 
-def colorbar(ax: Any, artist: Any, label: str, extend: str) -> Any:
-    """A colour bar at a fixed distance from the axes and as long as they are, whatever figure they stand in."""
+def colorbar(ax: Any, artist: Any, label: str, extend: str, names: Sequence[str] = ()) -> Any:
+    """A colour bar at a fixed distance from the axes and as long as they are, whatever figure they stand in.
+
+    With ``names`` each colour has its name in place of numbers at the edges.
+    """
     transforms = require("matplotlib.transforms", extra="plot", purpose="maps")
     wide = _is_wide(ax) if ax.get_aspect() != "auto" else False
 
@@ -201,6 +204,10 @@ def colorbar(ax: Any, artist: Any, label: str, extend: str) -> Any:
     bar.set_label(label)
     bar.outline.set_linewidth(0.5)
     bar.ax.tick_params(width=0.5, length=3)
+    if names:
+        edges = np.asarray(artist.norm.boundaries)
+        bar.set_ticks((edges[1:] + edges[:-1]) / 2, labels=[name.capitalize() for name in names])
+        bar.ax.tick_params(length=0)
     return bar
 
 

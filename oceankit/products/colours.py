@@ -14,14 +14,25 @@ from oceankit.products._style import label, pretty_units
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap, Normalize
 
-__all__ = ["Colours", "colours_for", "in_units"]
+__all__ = ["CALM", "CATEGORY_COLOURS", "Colours", "colours_for", "in_units"]
+
+# Moderate, strong, severe, extreme: heatwaves as in Hobday et al. (2018), cold spells as in Schlegel et al. (2021).
+CATEGORY_COLOURS = {
+    "heatwaves": ("#ffc866", "#ff6900", "#9e0000", "#2d0000"),
+    "cold spells": ("#c7ecf2", "#85b7cc", "#4a6a94", "#111433"),
+}
+CALM = "#edf2f5"  # no event
+_CATEGORIES = ("moderate", "strong", "severe", "extreme")
+# Flags of any other kind: the bright scheme of Paul Tol, for all kinds of colour vision.
+_FLAGS = ("#4477aa", "#ccbb44", "#228833", "#ee6677", "#66ccee", "#aa3377", "#bbbbbb")
 
 
 class Colours(NamedTuple):
     """How a field is coloured.
 
     ``cmap`` and ``norm`` are matplotlib's; ``label`` is the quantity with its units, ``units`` the units alone as
-    printed; ``extend`` says on which sides values lie beyond the limits.
+    printed; ``extend`` says on which sides values lie beyond the limits. ``names`` are what the colours stand for, in
+    order, where the field holds flags.
     """
 
     cmap: "Colormap"
@@ -29,6 +40,7 @@ class Colours(NamedTuple):
     label: str
     units: str
     extend: str
+    names: tuple[str, ...] = ()
 
 
 _COMPONENTS = "eastward|northward|zonal|meridional|upward|downward|[xyuvw]"
@@ -73,7 +85,9 @@ def colours_for(
 
     Temperature is ``thermal``, salinity ``haline``, anomalies, increments and velocity components ``balance`` and
     symmetric about 0, errors and standard deviations ``amp`` from 0, speeds ``speed`` from 0, chlorophyll ``algae`` on
-    a logarithmic scale, depths ``deep``; an unknown quantity is ``viridis``.
+    a logarithmic scale, depths ``deep``; an unknown quantity is ``viridis``. Flags (``flag_values`` and ``flag_meanings``)
+    have one colour each, the categories of heatwaves those of Hobday et al. (2018); where a value is none of the flags, or
+    limits or levels are given, they are numbers like others.
 
     Parameters
     ----------
@@ -111,6 +125,9 @@ def colours_for(
         raise ValueError(f"{describe(field)} has no finite value to show; check the selection or the fill value")
     if not 0 <= robust < 50:
         raise ValueError(f"robust is {robust}, but is the percentage left out at each end: 0 <= robust < 50")
+    flags = _flags(field, values) if vmin is None and vmax is None and levels is None else None
+    if flags is not None:
+        return _of_flags(field, *flags, cmap)
     name, scale = _choice(field, values)
     colourmap = _colourmap(cmap if cmap is not None else name)
     low, high = _limits(values, scale, robust)
@@ -124,6 +141,37 @@ def colours_for(
         )
     norm, extend = _norm(values, scale, low, high, levels, colourmap, describe(field))
     return Colours(colourmap, norm, label(field), pretty_units(field.attrs.get("units")), extend)
+
+
+def _flags(field: xr.DataArray, values: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]] | None:
+    """Flags and their meanings in the order of the flags, where all values are flags."""
+    flags = np.atleast_1d(np.asarray(field.attrs.get("flag_values", [])))
+    names = str(field.attrs.get("flag_meanings", "")).split()
+    if flags.size == 0 or flags.size != len(names) or flags.dtype.kind not in "iuf" or not np.isin(values, flags).all():
+        return None
+    order = np.argsort(flags, kind="stable")
+    return flags[order].astype(np.float64), tuple(names[i].replace("_", " ") for i in order)
+
+
+def _of_flags(field: xr.DataArray, flags: np.ndarray, names: tuple[str, ...], cmap: Any) -> Colours:
+    colors = require("matplotlib.colors", extra="plot", purpose="colour maps")
+    n = len(names)
+    if cmap is not None:
+        chosen = list(_colourmap(cmap)(np.linspace(0, 1, n)))
+    elif names[-4:] == _CATEGORIES and n <= 5:
+        texts = f"{field.attrs.get('long_name', '')} {field.name}".replace("_", " ")
+        chosen = [CALM] * (n - 4) + list(CATEGORY_COLOURS["cold spells" if "cold" in texts else "heatwaves"])
+    elif n <= len(_FLAGS):
+        chosen = list(_FLAGS[:n])
+    else:
+        chosen = list(_colourmap("turbo")(np.linspace(0, 1, n)))
+    middle = (flags[1:] + flags[:-1]) / 2
+    half = middle[0] - flags[0] if n > 1 else 0.5
+    edges = np.concatenate([[flags[0] - half], middle, [flags[-1] + (flags[-1] - middle[-1] if n > 1 else 0.5)]])
+    norm = colors.BoundaryNorm(edges, n)
+    return Colours(
+        colors.ListedColormap(chosen), norm, label(field), pretty_units(field.attrs.get("units")), "neither", names
+    )
 
 
 def _choice(field: xr.DataArray, values: np.ndarray) -> tuple[str, str]:

@@ -127,7 +127,9 @@ def plot_map(
         _frame.grid(ax)
         if colorbar:
             # The title may name the quantity already.
-            _frame.colorbar(ax, artist, colours.units if title is None else colours.label, colours.extend)
+            _frame.colorbar(
+                ax, artist, colours.units if title is None else colours.label, colours.extend, colours.names
+            )
         title = _style.quantity(field) if title is None else title
         _style.put_titles(ax, title, date if subtitle is None else subtitle)
         if stamp:

@@ -276,7 +276,9 @@ def plot_hovmoller(
             ax.set_xlabel(_style.label(across))
         ax.grid(color=_style.GRID, linewidth=0.3, alpha=0.6)
         if colorbar:
-            _frame.colorbar(ax, artist, colours.units if title is None else colours.label, colours.extend)
+            _frame.colorbar(
+                ax, artist, colours.units if title is None else colours.label, colours.extend, colours.names
+            )
         _finish(ax, _style.quantity(field) if title is None else title, subtitle or "", stamp, attribution)
         if own:
             _frame.fit(ax, 5.4, float(np.clip(0.06 * len(t), 3.0, 6.5)))

@@ -369,3 +369,16 @@ def test_refused_fields(make_daily):
     for field, words in cases:
         with pytest.raises(ValueError, match=words):
             climatology(field, period=PERIOD if field is not months else (2001, 2008))
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_units_that_change_halfway(make_daily, lazy):
+    sst = make_daily("2001-01-01", "2008-12-31", (2,))
+    sst[1800:] += 273.15
+    if lazy:
+        sst = sst.chunk(lat=1)
+    with pytest.raises(
+        ValueError, match=r"'sst' has units 'degree_C'.*between 2005-12-0\d.* and 2005-12-0\d.*other units"
+    ):
+        climatology(sst, period=PERIOD).compute()
+    assert climatology(sst.assign_attrs(units="m"), period=PERIOD)["mean"].compute().max() > 100

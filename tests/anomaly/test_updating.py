@@ -122,6 +122,7 @@ def test_refusals(small):
         (clim.drop_vars("mean"), later, {"cold": False}, "no variable 'mean'"),
         (state, later[::-1], {}, "not sorted"),
         (state, later[:0], {}, "is empty"),
+        (state, (later + 273.15).assign_attrs(later.attrs), {}, "is 27.* from its mean.*units seem to have changed"),
         (state, later.convert_calendar("noleap", use_cftime=True), {}, "calendar"),
     ]
     for given_state, days, options, words in cases:
