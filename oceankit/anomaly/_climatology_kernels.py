@@ -8,7 +8,7 @@ the search for its quantile begins where that of the last pool ended (:mod:`ocea
 import numpy as np
 
 from oceankit.numerics.compiling import helper, kernel
-from oceankit.numerics.ranks import LANES, kth, total
+from oceankit.numerics.ranks import LANES, census, kth, total
 
 __all__ = ["moving_average", "pooled_floats", "pooled_integers", "sort_keys", "trends_within"]
 
@@ -84,25 +84,19 @@ def pooled_integers(
     greatest = rows.dtype.type(np.iinfo(rows.dtype).max)
     mean, level = np.full((n_rows, length), np.nan), np.full((n_rows, length), np.nan)
     held = np.empty(capacity + (-capacity) % LANES, rows.dtype)
+    row = np.empty(rows.shape[1], rows.dtype)
     for cell in range(n_rows):
-        row = rows[cell]
+        for step in range(row.size):
+            stored = rows[cell, step]
+            row[step] = greatest if (stored == missing) | (stored == other) else stored
         held[:] = greatest
-        count, summed = np.int64(0), np.int64(0)
         near, gap = np.int64(0), np.int64(1)
         for pool in range(order.size):
             for leaving in range(leave_starts[pool], leave_starts[pool + 1]):
-                slot = leave_slots[leaving]
-                gone = np.int64(held[slot])
-                count -= gone != greatest
-                summed -= gone if gone != greatest else 0
-                held[slot] = greatest
+                held[leave_slots[leaving]] = greatest
             for entry in range(enter_starts[pool], enter_starts[pool + 1]):
-                slot = enter_slots[entry]
-                gone, key = np.int64(held[slot]), np.int64(row[enter_steps[entry]])
-                known, was = (key != missing) & (key != other), gone != greatest
-                count += np.int64(known) - np.int64(was)
-                summed += (key if known else 0) - (gone if was else 0)
-                held[slot] = key if known else greatest
+                held[enter_slots[entry]] = row[enter_steps[entry]]
+            count, summed = census(held)
             if count == 0:
                 continue
             position = (count - 1) * quantile
@@ -131,20 +125,17 @@ def pooled_floats(
         row, key = rows[cell], keys[cell]
         held[:] = greatest
         values[:] = 0.0
-        count = np.int64(0)
         near, gap = np.int64(0), np.int64(1)
         for pool in range(order.size):
             for leaving in range(leave_starts[pool], leave_starts[pool + 1]):
                 slot = leave_slots[leaving]
-                count -= held[slot] != greatest
                 held[slot] = greatest
                 values[slot] = 0.0
             for entry in range(enter_starts[pool], enter_starts[pool + 1]):
                 step, slot = enter_steps[entry], enter_slots[entry]
-                known = key[step] != greatest
-                count += np.int64(known) - np.int64(held[slot] != greatest)
                 held[slot] = key[step]
-                values[slot] = row[step] if known else 0.0
+                values[slot] = row[step] if key[step] != greatest else 0.0
+            count, _ = census(held)
             if count == 0:
                 continue
             position = (count - 1) * quantile

@@ -212,9 +212,7 @@ def follow(
                     while step & 7 == 0 and step + 8 <= steps and words[step >> 3] & _ANY_WARM == 0:
                         step += 8
                     continue
-                record[:] = 0.0
-                record[AFTER] = np.nan
-                record[START] = kept[RUN_START] = first + step
+                kept[RUN_START] = first + step
                 kept[COUNTED] = first + step - 1
                 record[BEFORE] = np.nan
                 if step == skip:
@@ -224,13 +222,20 @@ def follow(
                 state, run, hole, gap = STARTING, 0, 0, 0
             closed = False
             if flag == _WARM:
-                run += 1
+                begin = step
+                while step + 1 < steps and flags[step + 1] == _WARM:
+                    step += 1
+                run += step - begin + 1
                 hole = 0
                 kept[RUN_END] = first + step
                 if state == PAUSED:
                     state = RESUMING
-                    kept[RUN_START] = first + step
-                if state == LASTING or run >= min_duration:
+                    kept[RUN_START] = first + begin
+                if state == STARTING and run >= min_duration:
+                    before = record[BEFORE]
+                    record[:] = 0.0
+                    record[BEFORE], record[AFTER], record[START] = before, np.nan, kept[RUN_START]
+                if run >= min_duration or state == LASTING:
                     state = LASTING
                     kept[EVENT_END] = first + step
             elif flag == _COOL:

@@ -11,7 +11,7 @@ _TEMPERATURE = {
 }  # fmt: skip
 # No place of the sea, and no air above it, is so much warmer at one time than at another; a change of units is 273.15.
 _WIDEST = 150.0
-SAMPLES = 512
+SAMPLES = 96
 """So many steps of a record will do: units that change stay changed for long."""
 
 

@@ -1,4 +1,4 @@
-"""The `oceankit` command: run files, and what the machine has.
+"""The `oceankit` command: run files, whole files at once, and what the machine has.
 
 What costs time to import (xarray, Dask, Numba, matplotlib) is imported by the command that needs it, so that
 ``oceankit --help`` answers at once.
@@ -6,13 +6,15 @@ What costs time to import (xarray, Dask, Numba, matplotlib) is imported by the c
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from oceankit._version import __version__
-from oceankit.cli._choices import EXTRAPOLATE, LEVELS_METHODS, LEVELS_OUTSIDE, LIMITERS, REGRID_METHODS
+from oceankit.cli._choices import CONVENTIONS, EXTRAPOLATE, LEVELS_METHODS, LEVELS_OUTSIDE, LIMITERS, REGRID_METHODS
 
 if TYPE_CHECKING:
     from oceankit.cli._nodes import Mistake
@@ -143,9 +145,68 @@ def regrid(**given: Any) -> None:
     os.environ.setdefault("MPLBACKEND", "Agg")
     from oceankit.cli.regridding import order_of, regrid_files
 
-    debug = given.pop("debug")
-    try:
+    with _told_in_one_line(given.pop("debug")):
         regrid_files(order_of(given))
+
+
+@main.command()
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.argument("out", type=click.Path(path_type=Path), metavar="TARGET_FOLDER")
+@click.option(
+    "--period",
+    nargs=2,
+    required=True,
+    metavar="FIRST LAST",
+    help="Base period of the climatology, both included: years (1983 2012), months or days.",
+)
+@click.option("--variable", metavar="NAME", help="By default the only field along time.")
+@click.option("--memory", default="1GiB", show_default=True, help="What the parts worked on may take.")
+@click.option(
+    "--half-window", type=click.IntRange(0, 182), default=5, show_default=True, help="Days pooled either side."
+)
+@click.option("--smooth", type=click.IntRange(1, 359), default=31, show_default=True, help="Days, odd; 1 for none.")
+@click.option(
+    "--percentile",
+    type=click.FloatRange(0, 100, min_open=True, max_open=True),
+    default=90.0,
+    show_default=True,
+    help="Of the threshold; below 50 cold spells are found.",
+)
+@click.option(
+    "--convention",
+    type=click.Choice(CONVENTIONS),
+    default="oliver",
+    show_default=True,
+    help="The program whose choices hold.",
+)
+@click.option("--min-duration", type=click.IntRange(1), default=5, show_default=True, help="Days that an event needs.")
+@click.option("--max-gap", type=click.IntRange(0), default=2, show_default=True, help="Days between two that are one.")
+@click.option(
+    "--max-missing",
+    type=click.IntRange(0),
+    help="Days in a row without a value that do not end an event; --min-duration by default.",
+)
+@click.option(
+    "--no-climatology", is_flag=True, help="Do not write the climatology, without which nothing can be updated."
+)
+@click.option("--debug", is_flag=True, help="Show the full traceback where something fails.")
+def detect(**given: Any) -> None:
+    """Find the marine heatwaves of each cell of SOURCE..., daily files, however large, and write them to TARGET_FOLDER.
+
+    It gets events.zarr, days.zarr (the category of each day) and climatology.zarr. Packed integers of 16 bits are worked
+    on as they are. For example, 'oceankit detect "sst_*.nc" found --period 1983 2012 --memory 4GiB'.
+    """
+    from oceankit.cli.detecting import detect_files, search_of
+
+    with _told_in_one_line(given.pop("debug")):
+        detect_files(search_of(given))
+
+
+@contextmanager
+def _told_in_one_line(debug: bool) -> Iterator[None]:
+    """What goes wrong as one line that says what to do; with ``debug`` as it is."""
+    try:
+        yield
     except Exception as error:
         if debug:
             raise

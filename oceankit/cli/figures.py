@@ -47,7 +47,10 @@ def draw_regridding(work: Work, path: Path) -> None:
 
 
 def _map(work: Work, spec: dict[str, Any]) -> tuple[Any, str]:
-    field = at_time(work.shown(spec["show"]), spec["time"]).load()
+    whole = work.shown(spec["show"])
+    if spec["show"] == "category" and spec["time"] is None:
+        whole = whole.isel({coordinates.find(whole, "time").dims[0]: slice(-1, None)})
+    field = at_time(whole, spec["time"]).load()
     when = when_text(field, work.data.cadence)
     axes = products.plot_map(
         field,

@@ -11,6 +11,7 @@ import numpy as np
 from oceankit.cli._assimilation_checks import check_assimilate
 from oceankit.cli._checking import Step
 from oceankit.cli._grid_checks import check_levels, check_regrid
+from oceankit.cli._heatwave_checks import check_category, check_heatwaves
 from oceankit.cli._input_checks import check_input
 from oceankit.cli._nodes import Place
 from oceankit.cli.inputs import Input, grid_of
@@ -42,6 +43,7 @@ class _Step(Step):
         check_assimilate(self, data, target)
         self._one_field(data)
         self._anomalies(data)
+        check_heatwaves(self, data)
         self._events(data, target)
         self._figures(data)
 
@@ -61,7 +63,8 @@ class _Step(Step):
         """Stages that need each other."""
         step = self.step
         results = [s for s in ("product", "figure", "bulletin") if step[s] is not None]
-        if not results and self.clean():
+        saved = [k for k in ("save", "save_days") if (step["heatwaves"] or {}).get(k) is not None]
+        if not results and not saved and self.clean():
             self.wrong((), "writes nothing; give it a product, a figure or a bulletin")
         limits = [(step["events"] or {}).get(k) for k in ("above", "below")]
         if step["events"] and limits == [None, None] and self.clean("events"):
@@ -83,9 +86,12 @@ class _Step(Step):
                 "increments": "assimilate",
                 "error_std": "assimilate",
                 "anomaly": "anomalies",
+                "category": "heatwaves",
             }
             if shown in needed and step[needed[shown]] is None:
                 self.wrong((*keys, "show"), f"{shown!r} comes from {needed[shown]!r}, which the step does not have")
+            if shown == "category":
+                check_category(self, keys, kind)
             method = (step["assimilate"] or {}).get("method")
             if shown == "error_std" and method in ("three_d_var", "ensemble_oi"):
                 self.wrong((*keys, "show"), f"{method!r} states no error of the analysis; show another field")
@@ -94,6 +100,8 @@ class _Step(Step):
         spec = self.step["anomalies"]
         if spec is None or data is None or not self.clean("anomalies"):
             return
+        if spec["by"] == "month" and self.given("anomalies", "convention"):
+            self.wrong(("anomalies", "convention"), "is for 'by: dayofyear'; leave it out")
         try:
             coordinates.find(data.field, "time")
         except ValueError as error:
@@ -149,7 +157,7 @@ class _Step(Step):
             if figure["kind"] in ("hovmoller", "series"):
                 if time is None or data.field.sizes[time] < 2:
                     self.wrong(("figure", number, "kind"), f"{figure['kind']!r} needs a field along time")
-            elif figure["kind"] != "diagnostics":
+            elif figure["kind"] != "diagnostics" and (figure["time"] or figure["show"] != "category"):
                 keys: Place = ("figure", number, "time") if figure["time"] else ("figure", number)
                 self.attempt(keys, partial(at_time, data.field, figure["time"]))
 
@@ -176,6 +184,9 @@ def _named(step: dict[str, Any]) -> list[tuple[Place, str]]:
     if (step["regrid"] or {}).get("report"):
         out.append((("regrid", "report"), step["regrid"]["report"]))
     out += [(("figure", n, "file"), f["file"]) for n, f in enumerate(step["figure"] or ()) if f["file"]]
+    for key in ("save", "save_days"):
+        if (step["heatwaves"] or {}).get(key):
+            out.append((("heatwaves", key), step["heatwaves"][key]))
     observations = (step["assimilate"] or {}).get("observations") or {}
     if observations.get("save"):
         out.append((("assimilate", "observations", "save"), observations["save"]))

@@ -24,6 +24,11 @@ steps:
     product: sst.nc
     figure: {kind: assimilation, file: sst.png}
     bulletin: sst.html
+  - name: heatwaves
+    input: {paths: "daily/sst_*.nc", variable: sst}
+    anomalies: {period: [1983, 2012], percentile: 90, convention: oliver}
+    heatwaves: {save: heatwaves.nc, save_days: categories.zarr}
+    figure: {kind: map, show: category, time: 2012-07-15, file: categories.png}
 ```"""
 
 

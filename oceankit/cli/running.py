@@ -17,6 +17,7 @@ from oceankit._version import __version__
 from oceankit.cli import places, storing
 from oceankit.cli._choices import FILTERS
 from oceankit.cli.assimilating import assimilate, completed
+from oceankit.cli.heatwaves import find_heatwaves
 from oceankit.cli.reading import RunFile
 from oceankit.cli.work import Work, depart, find_events, open_input, regrid, relevel
 
@@ -29,6 +30,7 @@ COMPUTING: dict[str, Callable[[Work], str]] = {
     "regrid": regrid,
     "assimilate": assimilate,
     "anomalies": depart,
+    "heatwaves": find_heatwaves,
     "events": find_events,
 }
 
@@ -83,6 +85,11 @@ class _Runner:
         observations = (step["assimilate"] or {}).get("observations") or {}
         if observations.get("save"):
             self._stage("observations", lambda: self._observations(observations["save"], metadata))
+        heatwaves = step["heatwaves"] or {}
+        if heatwaves.get("save"):
+            self._stage("save", lambda: self._events(heatwaves["save"], metadata))
+        if heatwaves.get("save_days"):
+            self._stage("save_days", lambda: self._days(heatwaves["save_days"], metadata))
         if step["regrid"] is not None and step["regrid"]["report"] is not None:
             self._stage("report", self._report)
         for figure in step["figure"] or ():
@@ -108,6 +115,16 @@ class _Runner:
     def _observations(self, name: str, metadata: dict[str, Any]) -> str:
         path = self._place(name)
         storing.write_observations(self.work, completed(self.work), path, metadata)
+        return self._done(path)
+
+    def _events(self, name: str, metadata: dict[str, Any]) -> str:
+        path = self._place(name)
+        storing.write_heatwaves(self.work, path, metadata)
+        return self._done(path)
+
+    def _days(self, name: str, metadata: dict[str, Any]) -> str:
+        path = self._place(name)
+        storing.write_days(self.work, path, metadata)
         return self._done(path)
 
     def _report(self) -> str:

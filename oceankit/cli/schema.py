@@ -4,14 +4,17 @@ import re
 from typing import Any
 
 from oceankit.cli._assimilation_schema import ASSIMILATE
+from oceankit.cli._choices import CONVENTIONS
 from oceankit.cli._grid_schema import LEVELS, REGRID
 from oceankit.cli._input_schema import INPUT
-from oceankit.cli._types import Choice, Date, Key, Number, Path, Section, Several, Text
+from oceankit.cli._types import Choice, Date, Flag, Key, Number, Path, Section, Several, Text
 
 __all__ = ["ACDD", "RUN_FILE", "STAGES", "VERSION"]
 
 VERSION = 1
-STAGES = ("input", "levels", "regrid", "assimilate", "anomalies", "events", "product", "figure", "bulletin")
+STAGES = (
+    "input", "levels", "regrid", "assimilate", "anomalies", "heatwaves", "events", "product", "figure", "bulletin",
+)  # fmt: skip
 
 _range = Several(Number(), (2, 2))
 _latitudes = Several(Number(least=-90, most=90), (2, 2))
@@ -46,10 +49,43 @@ ANOMALIES = Section(
         ),
         "smooth": Key(
             Number(least=1, most=359, whole=True),
-            "days of the moving average (`dayofyear`; 31 if left out)",
+            "days of the moving average (`dayofyear`; 31 if left out, 1 for none)",
             check=_odd,
         ),
         "percentile": Key(Number(above=0, most=99.999), "of the threshold in the climatology", default=90.0),
+        "convention": Key(
+            Choice(CONVENTIONS),
+            "the program whose choices hold where Hobday et al. (2016) leave them open (`dayofyear`); see "
+            "[the guide](heatwaves.md)",
+            default="oliver",
+        ),
+    },
+)
+HEATWAVES = Section(
+    "heatwaves",
+    "Marine heatwaves or cold spells of each cell, after Hobday et al. (2016, 2018): days beyond the threshold of "
+    "`anomalies` (`by: dayofyear`, of a daily field) that last. How many there are and which is the strongest is told in "
+    "the output and the bulletin; `show: category` maps the categories of one day. A record that does not fit in memory "
+    "is for the command `oceankit detect`.",
+    {
+        "min_duration": Key(Number(least=1, whole=True), "days that an event lasts at least", default=5),
+        "max_gap": Key(Number(least=0, whole=True), "days between two events that are one", default=2),
+        "max_missing": Key(
+            Number(least=0, whole=True),
+            "days without a value, one after another, that do not end an event; `min_duration` if left out",
+        ),
+        "cold": Key(
+            Flag(),
+            "whether events lie below the threshold; told by the `percentile` of `anomalies`, and needed where that is 50",
+        ),
+        "save": Key(
+            Path((".nc", ".zarr"), output=True),
+            "write the events with all of their metrics, one entry each, along `event`",
+        ),
+        "save_days": Key(
+            Path((".nc", ".zarr"), output=True),
+            "write the category of each day and cell: 0 none, 1 moderate, 2 strong, 3 severe, 4 extreme",
+        ),
     },
 )
 BOX = Section(
@@ -93,10 +129,15 @@ FIGURE = Section(
         ),
         "file": Key(Path((".png",), output=True), "its name in the output folder", required=True),
         "show": Key(
-            Choice(("field", "background", "increments", "error_std", "anomaly")),
-            "which field, for `map`; by default the result of the last stage; `error_std` is the spread where there are members",
+            Choice(("field", "background", "increments", "error_std", "anomaly", "category")),
+            "which field, for `map`; by default the result of the last stage; `error_std` is the spread where there are "
+            "members, `category` that of the heatwaves",
         ),
-        "time": Key(Date(), "which time, for `map` and `assimilation`; needed where there are several"),
+        "time": Key(
+            Date(),
+            "which time, for `map` and `assimilation`; needed where there are several, but for `category`, whose last day is "
+            "shown",
+        ),
         "title": Key(Text(), "by default the title of the step"),
         "caption": Key(Text(), "in the bulletin; by default what the figure shows"),
         "units": Key(Text("units"), "to show the field in, for example `degC`"),
@@ -172,7 +213,8 @@ STEP = Section(
         "regrid": Key(REGRID, "put it on another grid"),
         "assimilate": Key(ASSIMILATE, "correct it by observations"),
         "anomalies": Key(ANOMALIES, "depart from its own climatology"),
-        "events": Key(EVENTS, "find warm and cold spells"),
+        "heatwaves": Key(HEATWAVES, "find the heatwaves of each cell"),
+        "events": Key(EVENTS, "find warm and cold spells of a box"),
         "product": Key(PRODUCT, "write the result"),
         "figure": Key(Several(FIGURE, alone=True), "draw it"),
         "bulletin": Key(BULLETIN, "tell it on one page"),

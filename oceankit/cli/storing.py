@@ -11,7 +11,15 @@ from oceankit.cli.words import label_of
 from oceankit.cli.work import Corrected, Work
 from oceankit.fields import Grid, open_fields
 
-__all__ = ["metadata_of", "with_cell_bounds", "write_members", "write_observations", "write_product"]
+__all__ = [
+    "metadata_of",
+    "with_cell_bounds",
+    "write_days",
+    "write_heatwaves",
+    "write_members",
+    "write_observations",
+    "write_product",
+]
 
 
 def write_product(work: Work, path: Path, metadata: dict[str, Any]) -> None:
@@ -58,6 +66,28 @@ def write_observations(work: Work, corrected: Corrected, path: Path, metadata: d
     if work.status:
         obs.attrs["data_status"] = work.status
     fields.write(obs, path, metadata={**metadata, "title": f"{metadata['title']}: observations"}, inputs=work.sources)
+
+
+def write_heatwaves(work: Work, path: Path, metadata: dict[str, Any]) -> None:
+    """Write the heatwaves of a step, one entry each."""
+    assert work.heatwaves is not None  # the key lies under 'heatwaves'
+    events = work.heatwaves.events.copy()
+    kind = str(events.attrs["kind"])
+    if work.status:
+        events.attrs["data_status"] = work.status
+    said = {**metadata, "title": f"{metadata['title']}: {kind}"}
+    fields.write(events, path, metadata=said, inputs=work.sources, options=_options(work))
+
+
+def write_days(work: Work, path: Path, metadata: dict[str, Any]) -> None:
+    """Write the category of each day, and go on with what is on disk."""
+    assert work.heatwaves is not None  # the key lies under 'heatwaves'
+    days = work.heatwaves.days
+    ds = _with_bounds(days.to_dataset(), work)
+    ds.attrs = {"data_status": work.status} if work.status else {}
+    said = {**metadata, "title": f"{metadata['title']}: {days.attrs['long_name']}"}
+    fields.write(ds, path, metadata=said, inputs=work.sources, options=_options(work))
+    work.heatwaves.days = open_fields(path)[str(days.name)]
 
 
 def _with_withheld(used: xr.Dataset, withheld: xr.Dataset) -> xr.Dataset:
@@ -119,6 +149,8 @@ def _assembled(work: Work) -> tuple[xr.Dataset, dict[tuple[str, str], str]]:
     if work.departure is not None:
         found["departure", "whole"] = work.departure.whole
         more[f"{variable}_climatology"] = work.departure.clim["mean"]
+        if work.heatwaves is not None:
+            more[f"{variable}_threshold"] = work.departure.clim["threshold"]
     if work.corrected is not None:
         owner = ("", "result") if work.departure is None else ("departure", "whole")
         found[owner] = _renamed(found[owner], variable, "analysis of ")

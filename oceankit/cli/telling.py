@@ -10,11 +10,12 @@ import xarray as xr
 from oceankit import products
 from oceankit.cli.assimilating import completed
 from oceankit.cli.experiment import Experiment
+from oceankit.cli.heatwaves import counted_text, strongest, strongest_text
 from oceankit.cli.methods import told
 from oceankit.cli.screening import counted
 from oceankit.cli.selecting import at_time, time_dim
 from oceankit.cli.words import by_times, date_of, label_of, signed, unit_of, when_text
-from oceankit.cli.work import Corrected, Spells, Work
+from oceankit.cli.work import Corrected, Heatwaves, Spells, Work
 from oceankit.fields import Grid, coordinates
 from oceankit.fields.hashing import path_sha256
 
@@ -37,7 +38,7 @@ def tell(work: Work, spec: Mapping[str, Any], path: Path, centre: str | None) ->
         headline=spec["headline"] or headline,
         figures=work.figures,
         facts=facts,
-        events=None if work.spells is None else _printed(work.spells.events, work.data.cadence),
+        events=_listed(work),
         method=spec["method"] or _method(work),
         sources=_sources(work),
         stamp=work.stamp,
@@ -55,6 +56,8 @@ def _found(work: Work) -> tuple[str, Facts]:
     """Headline and key numbers, of the last thing that the step did."""
     if work.spells is not None:
         return _of_events(work, work.spells)
+    if work.heatwaves is not None:
+        return _of_heatwaves(work, work.heatwaves)
     if work.corrected is None or work.departure is not None:
         return _of_field(work)
     if work.corrected.experiment is not None:
@@ -246,6 +249,36 @@ def _base(clim: xr.Dataset, pace: str) -> str:
     return f"{date_of(first, pace)} to {date_of(last, pace)}"
 
 
+def _of_heatwaves(work: Work, found: Heatwaves) -> tuple[str, Facts]:
+    """Counts, and the strongest event of all cells."""
+    assert work.departure is not None  # whose climatology has the thresholds
+    events, base, pace = found.events, work.step["anomalies"], work.data.cadence
+    said = events.attrs
+    headline = f"{_capital(counted_text(events))}, {when_text(work.result, pace)}."
+    facts = {
+        "Beyond the percentile": f"{base['percentile']:g} of {_base(work.departure.clim, pace)}",
+        "For at least": f"{said['min_duration']} days, gaps up to {said['max_gap']}",
+        "Convention": base["convention"],
+        "Cells with events": f"{np.unique(events['cell'].values).size:,}".replace(",", " "),
+    }
+    one = strongest(events)
+    if one is not None:
+        headline += f" {'Strongest: ' * (events.sizes['event'] > 1)}{_capital(strongest_text(one))}."
+        facts["Longest"] = f"{int(events['duration'].max())} days"
+        worst = events["category"].values
+        names = str(events["category"].attrs["flag_meanings"]).split()
+        counts = [f"{name} {int((worst == n).sum())}" for n, name in enumerate(names, start=1)]
+        facts["Events by category"] = ", ".join(counts)
+    return headline, facts
+
+
+def _listed(work: Work) -> xr.Dataset | None:
+    """The events of the table: of the box, else of the cells."""
+    if work.spells is not None:
+        return _printed(work.spells.events, work.data.cadence)
+    return None if work.heatwaves is None else work.heatwaves.events
+
+
 def _printed(events: xr.Dataset, pace: str) -> xr.Dataset:
     """Events as the table has them: of monthly means the first and the last day of what they cover."""
     if pace == "months" and events["start"].dtype.kind == "M":
@@ -276,9 +309,21 @@ def _method(work: Work) -> str:
         parts.append(
             f"Anomalies from the data's own mean by {by} over {base}; no other source's climatology is involved."
         )
+    if work.heatwaves is not None:
+        parts.append(_heatwave_method(work, work.heatwaves))
     if work.spells is not None:
         parts.append("Events are runs of the area-weighted mean over the box beyond the limits.")
     return " ".join(parts)
+
+
+def _heatwave_method(work: Work, found: Heatwaves) -> str:
+    said, base = found.events.attrs, work.step["anomalies"]
+    side = "below" if said["kind"] == "cold spells" else "above"
+    return (
+        f"{_capital(said['kind'])} after Hobday et al. (2016) in the convention {base['convention']}: at least "
+        f"{said['min_duration']} days {side} the percentile {base['percentile']:g} of the day of the year, gaps of up to "
+        f"{said['max_gap']} days included; categories after Hobday et al. (2018)."
+    )
 
 
 def _assimilation_method(work: Work, corrected: Corrected) -> str:

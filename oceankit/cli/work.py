@@ -23,10 +23,12 @@ from oceankit.regridding import Regridder
 __all__ = [
     "Corrected",
     "Departure",
+    "Heatwaves",
     "Spells",
     "Work",
     "depart",
     "find_events",
+    "in_one_piece",
     "normal_of",
     "open_input",
     "regrid",
@@ -66,6 +68,14 @@ class Departure:
 
 
 @dataclass
+class Heatwaves:
+    """The events of the cells, and the category of each day."""
+
+    events: xr.Dataset
+    days: xr.DataArray
+
+
+@dataclass
 class Spells:
     """The mean over a box and its events."""
 
@@ -85,6 +95,7 @@ class Work:
     regridder: Regridder | None = None
     corrected: Corrected | None = None
     departure: Departure | None = None
+    heatwaves: Heatwaves | None = None
     spells: Spells | None = None
     sources: list[str] = field(default_factory=list)
     figures: list[tuple[Path, str]] = field(default_factory=list)
@@ -128,6 +139,8 @@ class Work:
         found["field"] = self.result if self.departure is None else self.departure.whole
         if self.corrected is not None:
             found |= {n: getattr(self.corrected, n) for n in ("background", "increments", "error_std")}
+        if self.heatwaves is not None:
+            found["category"] = self.heatwaves.days
         return found[name]
 
 
@@ -178,7 +191,7 @@ def _restful(regridded: xr.DataArray) -> xr.DataArray:
 def depart(work: Work) -> str:
     """Anomalies of the field from its own climatology."""
     spec = work.step["anomalies"]
-    whole = _in_one_piece(work.result)
+    whole = in_one_piece(work.result)
     clim = normal_of(whole, spec)
     # A DataArray comes back for a DataArray.
     work.result = anomalies(whole, clim)  # type: ignore[assignment]
@@ -190,11 +203,12 @@ def normal_of(whole: xr.DataArray, spec: dict[str, Any]) -> xr.Dataset:
     """The climatology that `anomalies` describes, of the field itself."""
     options = {k: spec[k] for k in ("half_window", "smooth") if spec[k] is not None}
     return climatology(
-        _in_one_piece(whole), period=tuple(spec["period"]), by=spec["by"], percentile=spec["percentile"], **options
-    )
+        in_one_piece(whole), period=tuple(spec["period"]), by=spec["by"], percentile=spec["percentile"],
+        convention=spec["convention"], **options,
+    )  # fmt: skip
 
 
-def _in_one_piece(whole: xr.DataArray) -> xr.DataArray:
+def in_one_piece(whole: xr.DataArray) -> xr.DataArray:
     """Time in one chunk, cells in several, as climatologies need them."""
     if whole.chunks is None:
         return whole

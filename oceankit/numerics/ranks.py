@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 
 from oceankit.numerics.compiling import helper
 
-__all__ = ["LANES", "kth", "split", "total"]
+__all__ = ["LANES", "census", "kth", "split", "total"]
 
 LANES = 32
 """The size of a buffer must be a multiple of this."""
@@ -78,6 +78,59 @@ def _split(typingctx, keys, pivot, least, greatest):  # noqa: ARG001
         return context.make_tuple(builder, signature.return_type, found)
 
     return signature, generate
+
+
+@intrinsic
+def _census(typingctx, keys, empty):  # noqa: ARG001
+    """(number, sum) of the keys of a contiguous 1-D array that are not ``empty``; sums of 16-bit keys in 32 bits."""
+    element = keys.dtype
+    signature = types.UniTuple(types.int64, 2)(keys, element)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        scalar = ir.IntType(element.bitwidth)
+        wide = ir.IntType(min(64, 2 * element.bitwidth))
+        lanes = _BYTES * 8 // wide.width
+        narrow, vector = ir.VectorType(scalar, lanes), ir.VectorType(wide, lanes)
+        size = builder.extract_value(array.shape, 0)
+        nothing = ir.Constant(narrow, ir.Undefined)
+        first = builder.insert_element(nothing, args[1], ir.Constant(ir.IntType(32), 0))
+        stands = builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes))
+        zero, one = ir.Constant(vector, None), ir.Constant(vector, [1] * lanes)
+        before = builder.block
+        head, body, after = (builder.append_basic_block(n) for n in ("head", "body", "after"))
+        builder.branch(head)
+        builder.position_at_end(head)
+        k = builder.phi(_I64)
+        k.add_incoming(ir.Constant(_I64, 0), before)
+        number, summed = builder.phi(vector), builder.phi(vector)
+        for phi in (number, summed):
+            phi.add_incoming(zero, before)
+        builder.cbranch(builder.icmp_signed("<", k, size), body, after)
+        builder.position_at_end(body)
+        x = builder.load(builder.bitcast(builder.gep(array.data, [k]), narrow.as_pointer()))
+        x.align = element.bitwidth // 8
+        there = builder.icmp_signed("!=", x, stands)
+        value = builder.sext(x, vector) if wide != scalar else x
+        number.add_incoming(builder.select(there, builder.add(number, one), number), body)
+        summed.add_incoming(builder.select(there, builder.add(summed, value), summed), body)
+        k.add_incoming(builder.add(k, ir.Constant(_I64, lanes)), body)
+        builder.branch(head)
+        builder.position_at_end(after)
+        name = f"llvm.vector.reduce.add.v{lanes}i{wide.width}"
+        kind = ir.FunctionType(wide, [vector])
+        function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+        found = [builder.call(function, [of]) for of in (number, summed)]
+        found = [builder.sext(f, _I64) if wide != _I64 else f for f in found]
+        return context.make_tuple(builder, signature.return_type, found)
+
+    return signature, generate
+
+
+@helper
+def census(keys):
+    """How many keys of a buffer are not the greatest integer, and their sum; the buffer as in :func:`split`."""
+    return _census(keys, keys.dtype.type(np.iinfo(keys.dtype).max))
 
 
 @intrinsic

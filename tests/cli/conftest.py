@@ -85,6 +85,31 @@ def terrain_file(folder: Path) -> Path:
     return path
 
 
+def daily_sst() -> xr.DataArray:
+    """Five years of days in 2 x 3 cells, one of them land, in steps of a thousandth; a hot June of one cell in 2003."""
+    time = np.arange("2001-01-01", "2006-01-01", dtype="M8[D]")
+    day = (time - time.astype("M8[Y]")).astype(int)
+    noise = np.random.default_rng(5).normal(0, 0.4, (time.size, 2, 3))
+    values = 15 + 3 * np.cos(2 * np.pi * (day - 30) / 365.25)[:, None, None] + noise
+    sst = xr.DataArray(
+        values.round(3), dims=("time", "lat", "lon"), name="sst",
+        coords={"time": time.astype("M8[ns]"), "lat": ("lat", [-1.0, 1.0], {"units": "degrees_north"}),
+                "lon": ("lon", [181.0, 183.0, 185.0], {"units": "degrees_east"})},
+        attrs={"standard_name": "sea_surface_temperature", "long_name": "sea surface temperature", "units": "degree_C"},
+    )  # fmt: skip
+    sst.loc[{"time": slice("2003-06-01", "2003-06-20"), "lat": 1, "lon": 185}] += 5
+    sst.loc[{"time": slice("2005-12-25", None), "lat": 1}] += 1
+    sst[:, 0, 0] = np.nan
+    return sst
+
+
+@pytest.fixture
+def daily_file(folder: Path) -> Path:
+    path = folder / "daily.nc"
+    daily_sst().to_netcdf(path)
+    return path
+
+
 LAT, LON = np.arange(30.5, 38), np.arange(120.5, 130)
 MEMBERS = 8
 

@@ -315,6 +315,7 @@ def test_selections_turn_around_the_globe_and_take_the_nearest(oceankit: Call, f
 
 
 def test_the_choices_of_the_schema_are_those_of_the_library():
+    from oceankit.anomaly import _conventions
     from oceankit.cli import _choices
     from oceankit.numerics.covariance import FUNCTIONS
     from oceankit.regridding import METHODS, VERTICAL_METHODS, _columns, methods
@@ -326,6 +327,7 @@ def test_the_choices_of_the_schema_are_those_of_the_library():
     assert tuple(VERTICAL_METHODS) == _choices.LEVELS_METHODS
     assert {None, *_choices.LEVELS_OUTSIDE} == set(_columns.OUTSIDE)
     assert set(FUNCTIONS) == set(_choices.COVARIANCES)
+    assert tuple(_conventions.CONVENTIONS) == _choices.CONVENTIONS
 
 
 def test_the_progress_bar_is_one_line_that_is_wiped(capsys: pytest.CaptureFixture[str]):
