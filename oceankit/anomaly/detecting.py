@@ -1,5 +1,6 @@
 """Climatology, heatwaves and their days of a whole ocean, from disk to disk, in bounded memory."""
 
+import gc
 import os
 import re
 import shutil
@@ -23,8 +24,8 @@ from oceankit.numerics.transposing import as_rows
 __all__ = ["detect"]
 
 # Bytes of the events of one cell in a record of one year, and of its climatology, both with the copies that are made of them.
-_EVENTS_A_YEAR = 3 * 2 * 250
-_CLIMATOLOGY = 4 * 2 * 366 * 8
+_EVENTS_A_YEAR = 6 * 2 * 250
+_CLIMATOLOGY = 8 * 2 * 366 * 8
 # Reading a chunk again and again for the cells of several tiles is refused from here on.
 _MOST_READS = 8.0
 _DAYS_A_CHUNK = 1461
@@ -67,7 +68,8 @@ def detect(
     period, half_window, smooth, percentile, convention
         As in :func:`oceankit.climatology`.
     memory
-        What tiles may take, such as ``"1GiB"`` or a number of bytes; the process has about 300 MiB besides.
+        What tiles may take, such as ``"1GiB"`` or a number of bytes; the process with its libraries has about half a GiB
+        besides.
     min_duration, max_gap, max_missing
         As in :func:`oceankit.heatwaves`.
     keep_climatology
@@ -114,10 +116,14 @@ def detect(
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
-        written = _Writer(part, variable, dim, tiles, keep_climatology)
+        made_by = {key: value for key, value in (to_clim | to_find).items() if key != "time"}
+        made_by["period"] = [str(bound) for bound in period]
+        written = _Writer(part, variable, dim, tiles, keep_climatology, made_by)
         for tile, rows in _loaded(variable, dim, tiles):
             clim = climatology(rows, **to_clim)
             written.add(tile, clim, heatwave_days(rows, clim, **to_find), heatwaves(rows, clim, **to_find))
+            # Objects that refer to each other keep their arrays until the collector comes, and it counts objects, not bytes.
+            gc.collect()
         written.finish()
         part.rename(target)
     except BaseException:
@@ -151,8 +157,8 @@ def _tiles(variable: xr.DataArray, dim: Hashable, memory: int, years: int) -> li
         If no tile fits, or each chunk would be read too often.
     """
     steps, width = variable.sizes[dim], variable.dtype.itemsize
-    # Two tiles are in memory while a third is read; one is in another order; days are written in two copies.
-    each = steps * (4 * width + 2) + years * _EVENTS_A_YEAR + _CLIMATOLOGY
+    # A tile as it is read, in order and being read ahead, with what decoding and encoding take; its days in three copies.
+    each = steps * (6 * width + 4) + years * _EVENTS_A_YEAR + _CLIMATOLOGY
     most = memory // each
     cells = [d for d in variable.dims if d != dim]
     if most < 1:
@@ -161,12 +167,13 @@ def _tiles(variable: xr.DataArray, dim: Hashable, memory: int, years: int) -> li
             f"memory is {memory / 2**20:.1f} MiB: allow more"
         )
     chunks = _chunks(variable)
-    sizes, room = {}, most
-    for d in cells[::-1]:
-        natural = chunks.get(d, 1)
-        size = min(variable.sizes[d], room)
-        sizes[d] = size - size % natural if size >= natural else size
-        room = max(1, room // sizes[d])
+    sizes = {d: min(chunks.get(d, 1), variable.sizes[d]) for d in cells}
+    for d in cells:  # less than a chunk, if need be
+        others = int(np.prod([n for other, n in sizes.items() if other != d]))
+        sizes[d] = max(1, min(sizes[d], most // others))
+    for d in cells[::-1]:  # several chunks, if there is room
+        others = int(np.prod([n for other, n in sizes.items() if other != d]))
+        sizes[d] = min(variable.sizes[d], max(1, most // (others * sizes[d])) * sizes[d])
     reads = np.prod([max(1.0, chunks.get(d, 1) / sizes[d]) for d in cells]) if cells else 1.0
     if reads > _MOST_READS and chunks.get(dim, steps) < steps:
         wanted = {dim: steps, **{d: min(sizes[d], chunks.get(d, sizes[d])) for d in cells}}
@@ -202,8 +209,18 @@ class _Writer:
     """The three stores, filled tile by tile in a thread of its own."""
 
     def __init__(
-        self, folder: Path, variable: xr.DataArray, dim: Hashable, tiles: list[Tile], keep_climatology: bool
+        self,
+        folder: Path,
+        variable: xr.DataArray,
+        dim: Hashable,
+        tiles: list[Tile],
+        keep_climatology: bool,
+        options: dict[str, Any],
     ) -> None:
+        source = variable.encoding.get("source")
+        self.provenance: dict[str, Any] = {"options": options} | (
+            {"inputs": [source]} if isinstance(source, str) else {}
+        )
         self.folder, self.variable, self.dim, self.keep = folder, variable, dim, keep_climatology
         self.cells = [d for d in variable.dims if d != dim]
         self.chunks = {d: s.stop - s.start for d, s in tiles[0].items()}
@@ -258,11 +275,13 @@ class _Writer:
                 str(n): (v.dims, self._nothing(v, self.chunks | chunks), v.attrs) for n, v in part.data_vars.items()
             }
             others = {n: c for n, c in part.coords.items() if n not in coords}
-            store.template(xr.Dataset(layout, {**coords, **others}, part.attrs), self._path(name))
+            store.template(xr.Dataset(layout, {**coords, **others}, part.attrs), self._path(name), **self.provenance)
             self.laid_out.add(name)
-        bare = part.drop_vars(list(part.coords))
-        whole = {str(d): slice(0, part.sizes[d]) for d in part.dims if d not in tile}
-        store.write(bare, self._path(name), region={**{str(d): s for d, s in tile.items()}, **whole})
+        # Chunks of zeros, or of missing values, are written too: that is how a store is known to be complete.
+        with zarr.config.set({"array.write_empty_chunks": True}):
+            group = zarr.open_group(self._path(name), mode="r+")
+            for key, variable in part.data_vars.items():
+                group[str(key)][tuple(tile.get(d, slice(None)) for d in variable.dims)] = variable.values
 
     def _nothing(self, part: xr.DataArray, chunks: dict[Hashable, int]) -> dask.array.Array:
         shape = [self.variable.sizes[d] if d in self.cells else part.sizes[d] for d in part.dims]
@@ -274,7 +293,7 @@ class _Writer:
         # In space and time they are events of the whole field, not of the first tile.
         whole = dict(zarr.open_group(self._path("days"), mode="r").attrs)
         extents = {k: v for k, v in whole.items() if k.startswith(("geospatial", "time_coverage"))}
-        store.template(events, self._path("events"), metadata=extents)
+        store.template(events, self._path("events"), metadata=extents, **self.provenance)
         self.metadata = dict(zarr.open_group(self._path("events"), mode="r").attrs)
         self.laid_out.add("events")
 

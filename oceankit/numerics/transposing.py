@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from oceankit.numerics import threads
 from oceankit.numerics.compiling import kernel
 
 __all__ = ["as_rows"]
@@ -25,12 +26,18 @@ def as_rows(columns: np.ndarray) -> np.ndarray:
     if columns.dtype.kind not in "biufmM" or width not in (1, 2, 4, 8):
         return np.ascontiguousarray(columns.T)
     plain = columns.view(np.dtype(f"u{width}"))
-    return _transposed(plain).view(columns.dtype)
+    rows = np.empty(plain.shape[::-1], plain.dtype)
+
+    def work(start: int, stop: int) -> None:
+        _transpose(plain[:, start:stop], rows[start:stop])
+
+    # Rows that are written stay in the second-level cache.
+    threads.over_blocks(work, rows.shape[0], block=2 * _TILE)
+    return rows.view(columns.dtype)
 
 
 @kernel
-def _transposed(columns: np.ndarray) -> np.ndarray:
-    rows = np.empty((columns.shape[1], columns.shape[0]), columns.dtype)
+def _transpose(columns: np.ndarray, rows: np.ndarray) -> None:
     # Unsigned indices need no check for negatives, which would take as long as the copy.
     steps, n = np.uint64(columns.shape[0]), np.uint64(columns.shape[1])
     side, one = np.uint64(_TILE), np.uint64(1)
@@ -49,4 +56,3 @@ def _transposed(columns: np.ndarray) -> np.ndarray:
                 cell += one
             left = right
         first = last
-    return rows

@@ -25,8 +25,10 @@ def opened(folder, name: str) -> xr.Dataset:
     return xr.open_zarr(folder / f"{name}.zarr", consolidated=False).load()
 
 
-@pytest.mark.parametrize("memory", ["1GiB", "4MiB", 800_000])
-@pytest.mark.parametrize("chunks", [None, {"lat": 2, "lon": 3}, {"time": 400, "lat": 2, "lon": 3}])
+@pytest.mark.parametrize(
+    ("memory", "chunks"),
+    [("1GiB", None), (800_000, None), ("4MiB", {"lat": 2, "lon": 3}), (800_000, {"time": 400, "lat": 2, "lon": 3})],
+)
 def test_equals_all_at_once(packed, tmp_path, memory, chunks):
     clim = climatology(packed, period=PERIOD)
     events, days = heatwaves(packed, clim), heatwave_days(packed, clim)
@@ -65,7 +67,7 @@ def test_refusals_leave_nothing(packed, tmp_path):
         (packed, {"memory": 1000}, "one cell .*MiB with all.*allow more"),
         (packed, {"period": (1990, 2000)}, "not covered"),
         (packed, {"min_duration": 0}, "min_duration is 0"),
-        (maps, {"memory": 200_000}, "chunks of .*read 12 times: write it once in chunks of about"),
+        (maps, {"memory": 200_000}, "chunks of .*read [0-9]+ times: write it once in chunks of about"),
     ]
     for field, options, words in cases:
         with pytest.raises(ValueError, match=words):

@@ -38,7 +38,7 @@ def small():
     return field, xr.Dataset({"mean": 0.0, "threshold": 0.6})
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(
     cuts=st.lists(st.integers(1, 1095), max_size=8),
     duration=st.integers(1, 6),
