@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from oceankit.anomaly import _calendar
-from oceankit.anomaly._packing import ATTRIBUTES, packing_of
+from oceankit.anomaly._packing import unpacked
 from oceankit.fields import blocks
 
 __all__ = ["BASELINES", "YEAR", "Trend", "detrended", "shifted_periods", "tabulated"]
@@ -46,16 +46,11 @@ def detrended(variable: xr.DataArray, clim: xr.Dataset, days: _calendar.Days, di
     around = _calendar.days_between(int(days.number.min()) - 40_000, int(days.number.max()) + 40_000, days.calendar)
     middle = around.number[np.searchsorted(around.key, reference)]
     since = xr.DataArray(days.stamp / _DAY - middle, dims=[dim])
-    values = variable
-    packing = packing_of(variable)
-    if packing.packed:
-        stored = variable.drop_attrs(deep=False)
-        missing = (stored == packing.missing) | (stored == packing.other)
-        values = (stored * packing.scale + packing.offset).where(~missing)
+    values = unpacked(variable)
     out = (values.astype(np.float64) - clim["trend"].drop_vars(list(clim["trend"].coords)) * since).transpose(
         *variable.dims
     )
-    return out.rename(variable.name).assign_attrs({k: v for k, v in variable.attrs.items() if k not in ATTRIBUTES})
+    return out.rename(variable.name).assign_attrs(values.attrs)
 
 
 def shifted_periods(first: int, last: int, days: _calendar.Days) -> dict[int, tuple[str, str]]:

@@ -7,7 +7,7 @@ import xarray as xr
 
 from oceankit.fields.coordinates import describe
 
-__all__ = ["ATTRIBUTES", "UNPACKED", "Packing", "packing_of"]
+__all__ = ["ATTRIBUTES", "UNPACKED", "Packing", "packing_of", "unpacked"]
 
 ATTRIBUTES = ("scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned")
 
@@ -101,3 +101,20 @@ def _number(field: xr.DataArray, key: str, default: float) -> float:
             f"{describe(field)} has {key} {field.attrs[key]!r}, which is not one number: correct the attribute"
         )
     return float(value.item())
+
+
+def unpacked(field: xr.DataArray) -> xr.DataArray:
+    """A field with its packed integers as float64 values, missing ones NaN; any other field as it is.
+
+    Raises
+    ------
+    ValueError
+        As :func:`packing_of`.
+    """
+    packing = packing_of(field)
+    if not packing.packed:
+        return field
+    stored = field.drop_attrs(deep=False)
+    missing = (stored == packing.missing) | (stored == packing.other)
+    values = (stored * packing.scale + packing.offset).where(~missing)
+    return values.rename(field.name).assign_attrs({k: v for k, v in field.attrs.items() if k not in ATTRIBUTES})

@@ -8,6 +8,7 @@ import xarray as xr
 from oceankit.anomaly import _calendar
 from oceankit.anomaly._agreement import axis_of, places_of, require_agreement
 from oceankit.anomaly._baselines import detrended, tabulated
+from oceankit.anomaly._packing import unpacked
 from oceankit.anomaly._units import is_temperature
 from oceankit.anomaly.climatology import one_variable
 from oceankit.fields import blocks
@@ -75,7 +76,7 @@ def anomalies(
     require_agreement(field, variable, clim, "mean", by, days, axis.dims[0], allow_other_source=allow_other_source)
     mean, place = tabulated(clim, "mean", by, days, places_of(days, by))
     kept = variable.dtype
-    variable = detrended(variable, clim, days, axis.dims[0])
+    variable = unpacked(detrended(variable, clim, days, axis.dims[0]))
     if variable.dtype != kept and kept == np.float32:
         variable = variable.astype(kept)
     result = _subtract(variable, mean, place, axis.dims[0], by)

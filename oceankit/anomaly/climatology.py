@@ -197,11 +197,14 @@ def _shifting(
 
 
 def one_variable(field: xr.DataArray | xr.Dataset, time: Hashable | None) -> xr.DataArray:
-    """The field itself, or the one floating-point variable of a Dataset that runs along time."""
+    """The field itself, or the one variable of a Dataset that runs along time and holds floats or packed integers."""
     if isinstance(field, xr.DataArray):
         return field
     dims = set(coordinates.find(field, "time", name=time).dims)
-    names = [n for n, v in field.data_vars.items() if v.dtype.kind == "f" and dims & set(v.dims)]
+    along = {n: v for n, v in field.data_vars.items() if dims & set(v.dims)}
+    names = [
+        n for n, v in along.items() if v.dtype.kind == "f" or (v.dtype.kind in "iu" and set(ATTRIBUTES) & set(v.attrs))
+    ]
     if len(names) != 1:
         raise ValueError(
             f"{describe(field)} has {len(names)} floating-point variables along time "

@@ -8,6 +8,7 @@ import xarray as xr
 
 from oceankit.anomaly import _calendar
 from oceankit.anomaly._event_table import cell_coordinates, over
+from oceankit.anomaly._packing import unpacked
 from oceankit.anomaly._ragged import events_along
 from oceankit.anomaly._spell_kernels import count_spells, fill_spells, measure_spells
 from oceankit.anomaly._steps import require_no_holes
@@ -87,6 +88,7 @@ def spells(
     dim = axis.dims[0]
     fields = [condition.transpose(..., dim)]
     if values is not None:
+        values = unpacked(values) if values.dtype.kind in "fiu" else values
         fields.append(_aligned(values, fields[0]))
 
     def find(flags: np.ndarray, *measured: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -169,3 +169,16 @@ def test_calendars_of_other_lengths(make_daily):
         anomalies(model, climatology(sst, period=PERIOD), allow_other_source=True)
     monthly = climatology(sst, period=PERIOD, by="month")
     assert anomalies(model, monthly).notnull().all()
+
+
+def test_packed_integers(make_daily):
+    sst = make_daily("2001-01-01", "2008-12-31", (2,)).drop_vars("lat").rename("sst")
+    stored = np.rint(sst.values * 100).astype("int16")
+    stored[5:9, 0] = -999
+    attrs = {"units": "degree_C", "scale_factor": 0.01, "add_offset": 1.5, "_FillValue": np.int16(-999)}
+    packed = sst.copy(data=stored).assign_attrs(attrs)
+    values = sst.copy(data=np.where(stored == -999, np.nan, stored * 0.01 + 1.5)).assign_attrs(units="degree_C")
+    clim = climatology(values, period=PERIOD)
+    xr.testing.assert_allclose(climatology(packed.to_dataset(), period=PERIOD), clim, rtol=1e-13)
+    xr.testing.assert_identical(anomalies(packed, clim), anomalies(values, clim))
+    xr.testing.assert_identical(anomalies(packed.chunk(lat=1), clim).compute(), anomalies(values, clim))
