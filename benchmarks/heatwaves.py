@@ -223,11 +223,10 @@ def day() -> None:
 
     shape = (720, 1440)
     rng = np.random.default_rng(0)
-    values = rng.integers(0, 3000, (40, *shape)).astype(np.int16)
+    values = rng.integers(0, 2700, (40, *shape)).astype(np.int16)
     values[:, rng.random(shape) < 1 - OCEAN / (shape[0] * shape[1])] = -32768
     lasting = rng.random(shape) < 0.1
-    values[-12:, lasting] = np.maximum(values[-12:, lasting], 2800)
-    values[values > 2750] += 500
+    values[-12:, lasting & (values[0] != -32768)] = 3300
     days = field(values, "2020-01-01")
     clim = xr.Dataset(
         {"mean": (("lat", "lon"), np.full(shape, 15.0)), "threshold": (("lat", "lon"), np.full(shape, 27.5))}
