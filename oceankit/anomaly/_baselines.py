@@ -43,9 +43,7 @@ def detrended(variable: xr.DataArray, clim: xr.Dataset, days: _calendar.Days, di
     if "trend" not in clim:
         return variable
     reference = _calendar.parse_period((clim.attrs["trend_reference"], clim.attrs["trend_reference"]))[0]
-    around = _calendar.days_between(int(days.number.min()) - 40_000, int(days.number.max()) + 40_000, days.calendar)
-    middle = around.number[np.searchsorted(around.key, reference)]
-    since = xr.DataArray(days.stamp / _DAY - middle, dims=[dim])
+    since = xr.DataArray(days.stamp / _DAY - _calendar.number_of(reference, days.calendar), dims=[dim])
     values = unpacked(variable)
     out = (values.astype(np.float64) - clim["trend"].drop_vars(list(clim["trend"].coords)) * since).transpose(
         *variable.dims
@@ -79,7 +77,7 @@ def tabulated(
     ValueError
         If a shifting climatology ends before the days do.
     """
-    statistic = clim[name].drop_vars(list(clim[name].coords)).astype(np.float64)
+    statistic = clim[name].drop_vars(list(clim[name].coords)).astype(np.float64, copy=False)
     dim = by or "dayofyear"
     if YEAR not in statistic.dims:
         if dim not in statistic.dims:

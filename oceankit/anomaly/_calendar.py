@@ -11,7 +11,17 @@ import xarray as xr
 
 from oceankit.fields import coordinates
 
-__all__ = ["Days", "day_of_year", "days_between", "iso", "parse_period", "read", "require_increasing", "year_length"]
+__all__ = [
+    "Days",
+    "day_of_year",
+    "days_between",
+    "iso",
+    "number_of",
+    "parse_period",
+    "read",
+    "require_increasing",
+    "year_length",
+]
 
 _EPOCH = "days since 1970-01-01"
 _MICROSECONDS_A_DAY = 86_400_000_000
@@ -70,6 +80,12 @@ def read(field: xr.DataArray, name: Hashable | None) -> tuple[xr.DataArray, Days
         raise ValueError(f"the time coordinate {time.name!r} mixes the calendars {calendars}: convert it to one")
     stamp = np.asarray(cftime.date2num(values, _EPOCH.replace("days", "microseconds"), calendar=calendars[0]), np.int64)
     return time, _days(stamp // _MICROSECONDS_A_DAY, stamp, calendars[0])
+
+
+def number_of(key: int, calendar: str) -> int:
+    """Days since 1970-01-01 of the date yyyymmdd."""
+    date = cftime.datetime(key // 10_000, key // 100 % 100, key % 100, calendar=calendar)
+    return int(cftime.date2num(date, _EPOCH, calendar=calendar))
 
 
 def days_between(first: int, last: int, calendar: str) -> Days:

@@ -9,6 +9,7 @@ from scipy import sparse
 
 from oceankit.anomaly import _calendar
 from oceankit.anomaly import _label_kernels as kernels
+from oceankit.anomaly._steps import hole_in
 from oceankit.fields import coordinates
 from oceankit.fields.adjacency import Adjacency, adjacency, originals
 from oceankit.fields.geometry import first_of_equals
@@ -30,8 +31,6 @@ __all__ = [
 
 # Whether a cell touches, and how far to the side: in the next row, one step earlier, and in the next row one step earlier.
 CONNECTIVITIES = {4: (0, -1, -1), 8: (1, -1, -1), 6: (0, 0, -1), 18: (1, 1, 0), 26: (1, 1, 1)}
-# As for spells: months differ by less.
-_LONGEST_STEP = 1.5
 
 
 class Rows(NamedTuple):
@@ -143,9 +142,8 @@ def time_of(mask: xr.DataArray, name: Hashable | None) -> xr.DataArray:
     """The time coordinate of the mask: increasing and without holes, across which nothing could be linked."""
     axis, days = _calendar.read(mask, name)
     _calendar.require_increasing(axis, days)
-    steps = np.diff(days.stamp)
-    if steps.size > 1 and steps.max() > _LONGEST_STEP * np.median(steps):
-        at = int(steps.argmax())
+    at = hole_in(days)
+    if at is not None:
         raise ValueError(
             f"the time coordinate {axis.name!r} jumps from {axis.values[at]} to {axis.values[at + 1]}, and nothing can be "
             f"followed across the hole: take each part by itself, or .reindex({axis.name}=..., fill_value=False) to every step"

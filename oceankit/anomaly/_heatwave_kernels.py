@@ -19,10 +19,10 @@ BEFORE, FIRST, LAST, AFTER, TOP_A, TOP_R, TOP_X, MISSING = range(23, 31)
 COLUMNS = 31
 
 # What is kept of a cell besides its record: status; warm days of the current run; missing days since the last known one; cool
-# days since the last warm one of the event; first day of the current run; last day of the event, and of the run; and the last
+# days since the last warm one of the event; first day of the current run; last day of the event; and the last
 # day that the record counts, before the first where it counts none.
-STATUS, RUN, HOLE, GAP, RUN_START, EVENT_END, RUN_END, COUNTED = range(8)
-N_STATUS = 8
+STATUS, RUN, HOLE, GAP, RUN_START, EVENT_END, COUNTED = range(7)
+N_STATUS = 7
 IDLE, STARTING, LASTING, PAUSED, RESUMING = range(5)
 
 _COOL, _WARM, _UNKNOWN = 0, 1, 2
@@ -227,7 +227,6 @@ def follow(
                     step += 1
                 run += step - begin + 1
                 hole = 0
-                kept[RUN_END] = first + step
                 if state == PAUSED:
                     state = RESUMING
                     kept[RUN_START] = first + begin

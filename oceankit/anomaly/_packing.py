@@ -7,7 +7,7 @@ import xarray as xr
 
 from oceankit.fields.coordinates import describe
 
-__all__ = ["ATTRIBUTES", "UNPACKED", "Packing", "packing_of", "unpacked"]
+__all__ = ["ATTRIBUTES", "UNPACKED", "Packing", "native", "packing_of", "unpacked"]
 
 ATTRIBUTES = ("scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned")
 
@@ -118,3 +118,10 @@ def unpacked(field: xr.DataArray) -> xr.DataArray:
     missing = (stored == packing.missing) | (stored == packing.other)
     values = (stored * packing.scale + packing.offset).where(~missing)
     return values.rename(field.name).assign_attrs({k: v for k, v in field.attrs.items() if k not in ATTRIBUTES})
+
+
+def native(rows: np.ndarray) -> np.ndarray:
+    """Rows in a dtype that kernels know: NetCDF-3 files are big-endian."""
+    if rows.dtype.kind in "iu" and rows.dtype.itemsize <= 2:
+        return rows.astype(rows.dtype.newbyteorder("="), copy=False)
+    return rows.astype(np.float32 if rows.dtype.kind == "f" and rows.dtype.itemsize <= 4 else np.float64, copy=False)

@@ -10,6 +10,7 @@ from oceankit.anomaly._detection import Detection, Options, options_of, percenti
 from oceankit.anomaly._event_table import cell_coordinates, event_variables, over
 from oceankit.anomaly._heatwave_kernels import COLUMNS, N_STATUS, categories_of, follow
 from oceankit.anomaly._metrics import CATEGORIES
+from oceankit.anomaly._packing import native
 from oceankit.anomaly._ragged import aligned_rows, events_along, require_one_chunk
 from oceankit.anomaly._steps import step_name
 from oceankit.numerics import threads
@@ -176,13 +177,6 @@ def events_of_rows(
         np.zeros((n, N_STATUS), np.int64), np.zeros((n, COLUMNS)), np.full(n, np.nan),
     )  # fmt: skip
     return cells, records
-
-
-def native(rows: np.ndarray) -> np.ndarray:
-    """Rows in a dtype that kernels know: NetCDF-3 files are big-endian."""
-    if rows.dtype.kind in "iu" and rows.dtype.itemsize <= 2:
-        return rows.astype(rows.dtype.newbyteorder("="), copy=False)
-    return rows.astype(np.float32 if rows.dtype.kind == "f" and rows.dtype.itemsize <= 4 else np.float64, copy=False)
 
 
 def described(

@@ -8,7 +8,7 @@ import xarray as xr
 
 from oceankit.anomaly import _calendar
 from oceankit.anomaly._event_table import cell_coordinates, over
-from oceankit.anomaly._packing import unpacked
+from oceankit.anomaly._packing import native, unpacked
 from oceankit.anomaly._ragged import events_along
 from oceankit.anomaly._spell_kernels import count_spells, fill_spells, measure_spells
 from oceankit.anomaly._steps import require_no_holes
@@ -96,7 +96,7 @@ def spells(
         found = fill_spells(rows, min_duration, max_gap, count_spells(rows, min_duration, max_gap))
         if not measured:
             return found
-        return *found, *measure_spells(_native(measured[0]), *found, -1.0 if cold else 1.0)
+        return *found, *measure_spells(native(measured[0]), *found, -1.0 if cold else 1.0)
 
     cell, start, end, *metrics = events_along(find, fields, dim)
     times = axis.values
@@ -147,11 +147,6 @@ def _as_bool(flags: np.ndarray) -> np.ndarray:
             "the field first, for example anomaly > 0.5"
         )
     return numbers == 1
-
-
-def _native(rows: np.ndarray) -> np.ndarray:
-    """Rows in a dtype that kernels know: NetCDF-3 files are big-endian."""
-    return rows.astype(np.float32 if rows.dtype.kind == "f" and rows.dtype.itemsize == 4 else np.float64, copy=False)
 
 
 def _aligned(values: xr.DataArray, condition: xr.DataArray) -> xr.DataArray:

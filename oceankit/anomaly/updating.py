@@ -12,9 +12,9 @@ from oceankit.anomaly._conventions import named
 from oceankit.anomaly._detection import Detection, Options, options_of, prepared
 from oceankit.anomaly._event_table import cell_coordinates, event_variables, over
 from oceankit.anomaly._metrics import CATEGORIES
+from oceankit.anomaly._packing import native
 from oceankit.anomaly._steps import require_no_holes, step_name
 from oceankit.anomaly._units import is_temperature
-from oceankit.anomaly.heatwaves import native
 from oceankit.numerics import threads
 
 __all__ = ["ongoing", "update", "updated_events"]

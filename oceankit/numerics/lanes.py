@@ -23,6 +23,7 @@ __all__ = [
     "row_add_two",
     "row_less_products",
     "rows_turn",
+    "spread",
     "sum_gathered",
     "sum_valid_gathered",
     "transpose_tile",
@@ -63,7 +64,7 @@ def _load(builder: ir.IRBuilder, pointer: Any, align: int) -> Any:
     return value
 
 
-def _spread(builder: ir.IRBuilder, value: Any, vector: ir.VectorType) -> Any:
+def spread(builder: ir.IRBuilder, value: Any, vector: ir.VectorType) -> Any:
     """The same value in every lane."""
     nothing = ir.Constant(vector, ir.Undefined)
     first = builder.insert_element(nothing, value, ir.Constant(_I32, 0))
@@ -87,7 +88,7 @@ def _weighted(builder: ir.IRBuilder, pack: Any, columns: Any, values: Any, span:
     cell = builder.sub(builder.zext(builder.load(builder.gep(columns, [k])), _I64), low)
     x = _load(builder, builder.bitcast(builder.gep(pack, [builder.mul(cell, lanes)]), narrow.as_pointer()), 4)
     x = x if narrow == wide else builder.fpext(x, wide)
-    w = _spread(builder, builder.load(builder.gep(values, [k])), wide)
+    w = spread(builder, builder.load(builder.gep(values, [k])), wide)
     if valid:
         there = builder.fcmp_ordered("ord", x, x)
         x, w = builder.select(there, x, none), builder.select(there, w, none)
@@ -118,7 +119,7 @@ def mean_lanes(typingctx, pack, columns, values, begin, end, low, scale, least, 
         kinds = narrow, wide = _vectors(signature.args[0])
         scale, least, strict = args[6:9]
         total, _ = _weighted(builder, cells, places, weights, args[3:6], kinds, False)
-        result = builder.fmul(total, _spread(builder, scale, wide))
+        result = builder.fmul(total, spread(builder, scale, wide))
         missing = builder.bitcast(builder.fcmp_unordered("uno", total, total), ir.IntType(wide.count))
         again = builder.and_(
             builder.icmp_unsigned("!=", missing, ir.Constant(missing.type, 0)),
@@ -130,7 +131,7 @@ def mean_lanes(typingctx, pack, columns, values, begin, end, low, scale, least, 
         builder.position_at_end(redo)
         valid, weight = _weighted(builder, cells, places, weights, args[3:6], kinds, True)
         enough = builder.and_(
-            builder.fcmp_ordered(">=", weight, _spread(builder, least, wide)),
+            builder.fcmp_ordered(">=", weight, spread(builder, least, wide)),
             builder.fcmp_ordered(">", weight, ir.Constant(wide, None)),
         )
         nothing = ir.Constant(wide, [float("nan")] * wide.count)
@@ -207,7 +208,7 @@ def _gathered(context: Any, builder: ir.IRBuilder, kinds: Any, args: Any, i: Any
     gather = builder.module.globals.get(name) or ir.Function(builder.module, kind_of, name)
     most, width = (builder.extract_value(values.shape, k) for k in range(2))
     first, size = (
-        _spread(builder, builder.ptrtoint(row.data, _I64), index),
+        spread(builder, builder.ptrtoint(row.data, _I64), index),
         ir.Constant(index, [2 + (not single)] * TARGETS),
     )
     none = ir.Constant(wide, None)
@@ -303,7 +304,7 @@ def fill_missing(typingctx, valid, weight, rows, number, factors, bend, i, least
         builder.position_at_end(body)
         at = builder.add(builder.mul(builder.load(builder.gep(rows.data, [k])), width), i)
         w0, w1, w2 = (
-            _spread(builder, builder.load(builder.gep(factors.data, [builder.add(k, shift)])), wide)
+            spread(builder, builder.load(builder.gep(factors.data, [builder.add(k, shift)])), wide)
             for shift in (builder.mul(many, ir.Constant(_I64, p)) for p in range(3))
         )
         by = builder.fadd(w0, builder.fmul(b, builder.fadd(w1, builder.fmul(b, w2))))
@@ -313,7 +314,7 @@ def fill_missing(typingctx, valid, weight, rows, number, factors, bend, i, least
         builder.branch(head)
         builder.position_at_end(after)
         enough = builder.and_(
-            builder.fcmp_ordered(">=", share, _spread(builder, least, wide)), builder.fcmp_ordered(">", share, none)
+            builder.fcmp_ordered(">=", share, spread(builder, least, wide)), builder.fcmp_ordered(">", share, none)
         )
         mean = builder.select(enough, builder.fdiv(total, share), ir.Constant(wide, [float("nan")] * TARGETS))
         mean = builder.fptrunc(mean, narrow) if narrow != wide else mean
@@ -381,7 +382,7 @@ def row_add(typingctx, target, i, factor, source, k, begin):  # noqa: ARG001
     signature = types.void(target, types.int64, types.float64, source, types.int64, types.int64)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        factor = _spread(builder, args[2], ir.VectorType(_F64, TARGETS))
+        factor = spread(builder, args[2], ir.VectorType(_F64, TARGETS))
         _along_rows(
             context, builder, signature.args, args, ((0, 1), (3, 4)), args[5],
             lambda v: [(0, builder.fadd(v[0], builder.fmul(factor, v[1])))],
@@ -398,7 +399,7 @@ def row_add_two(typingctx, target, i, factor, source, k, second, other, m, begin
     signature = types.void(target, number, types.float64, source, number, types.float64, other, number, number)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        f, g = (_spread(builder, args[k], ir.VectorType(_F64, TARGETS)) for k in (2, 5))
+        f, g = (spread(builder, args[k], ir.VectorType(_F64, TARGETS)) for k in (2, 5))
         _along_rows(
             context, builder, signature.args, args, ((0, 1), (3, 4), (6, 7)), args[8],
             lambda v: [(0, builder.fadd(v[0], builder.fadd(builder.fmul(f, v[1]), builder.fmul(g, v[2]))))],
@@ -414,7 +415,7 @@ def rows_turn(typingctx, rows, i, k, c, s):  # noqa: ARG001
     signature = types.void(rows, types.int64, types.int64, types.float64, types.float64)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        c, s = (_spread(builder, args[k], ir.VectorType(_F64, TARGETS)) for k in (3, 4))
+        c, s = (spread(builder, args[k], ir.VectorType(_F64, TARGETS)) for k in (3, 4))
         _along_rows(
             context, builder, signature.args, args, ((0, 1), (0, 2)), ir.Constant(_I64, 0),
             lambda v: [
@@ -446,7 +447,7 @@ def _less_products(builder: ir.IRBuilder, data: Any, width: Any, i: Any, c: Any,
         factor = builder.load(builder.gep(data, [builder.add(builder.mul(j, width), i)]))
         if used is not None:
             factor = builder.select(used, factor, ir.Constant(_F64, 0.0))
-        factor = _spread(builder, builder.fsub(ir.Constant(_F64, -0.0), factor), wide)
+        factor = spread(builder, builder.fsub(ir.Constant(_F64, -0.0), factor), wide)
         rows = vectors(j)
         return [builder.call(fused, [factor, _load(builder, r, 8), t]) for r, t in zip(rows, totals, strict=True)]
 

@@ -4,6 +4,7 @@ One pass over the buffer, written as LLVM vectors, tells how many keys lie below
 for a rank starts where the last one ended.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import llvmlite.ir as ir
@@ -12,6 +13,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from oceankit.numerics.compiling import helper
+from oceankit.numerics.lanes import spread
 
 __all__ = ["LANES", "census", "kth", "split", "total"]
 
@@ -22,6 +24,48 @@ _I64 = ir.IntType(64)
 _BYTES = 64
 
 
+def _folded(
+    builder: ir.IRBuilder, size: Any, stride: int, starts: Sequence[Any], step: Callable[..., Sequence[Any]]
+) -> list[Any]:
+    """A loop over 0, ``stride`` ... below ``size``, in whose registers ``step(place, *values)`` gives the next values."""
+    before = builder.block
+    head, body, after = (builder.append_basic_block(n) for n in ("head", "body", "after"))
+    builder.branch(head)
+    builder.position_at_end(head)
+    k = builder.phi(_I64)
+    k.add_incoming(ir.Constant(_I64, 0), before)
+    values = [builder.phi(start.type) for start in starts]
+    for value, start in zip(values, starts, strict=True):
+        value.add_incoming(start, before)
+    builder.cbranch(builder.icmp_signed("<", k, size), body, after)
+    builder.position_at_end(body)
+    for value, following in zip(values, step(k, *values), strict=True):
+        value.add_incoming(following, body)
+    k.add_incoming(builder.add(k, ir.Constant(_I64, stride)), body)
+    builder.branch(head)
+    builder.position_at_end(after)
+    return values
+
+
+def _loaded(builder: ir.IRBuilder, data: Any, k: Any, vector: ir.VectorType, align: int) -> Any:
+    x = builder.load(builder.bitcast(builder.gep(data, [k]), vector.as_pointer()))
+    x.align = align
+    return x
+
+
+def _called(builder: ir.IRBuilder, name: str, result: Any, *values: Any) -> Any:
+    kind = ir.FunctionType(result, [v.type for v in values])
+    function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+    return builder.call(function, values)
+
+
+def _reduced(builder: ir.IRBuilder, how: str, of: Any) -> Any:
+    """The lanes of an integer vector put together, as int64."""
+    scalar = of.type.element
+    found = _called(builder, f"llvm.vector.reduce.{how}.v{of.type.count}i{scalar.width}", scalar, of)
+    return found if scalar == _I64 else builder.sext(found, _I64)
+
+
 @intrinsic
 def _split(typingctx, keys, pivot, least, greatest):  # noqa: ARG001
     """(number of keys below the pivot, the greatest of those, the smallest of the others) of a contiguous 1-D array."""
@@ -30,51 +74,25 @@ def _split(typingctx, keys, pivot, least, greatest):  # noqa: ARG001
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, args[0])
-        scalar = ir.IntType(element.bitwidth)
         lanes = _BYTES * 8 // element.bitwidth
-        vector = ir.VectorType(scalar, lanes)
-        size = builder.extract_value(array.shape, 0)
-
-        def spread(value: Any) -> Any:
-            nothing = ir.Constant(vector, ir.Undefined)
-            first = builder.insert_element(nothing, value, ir.Constant(ir.IntType(32), 0))
-            zeros = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
-            return builder.shuffle_vector(first, nothing, zeros)
-
-        def call(name: str, result: Any, *values: Any) -> Any:
-            kind = ir.FunctionType(result, [v.type for v in values])
-            function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-            return builder.call(function, values)
-
+        vector = ir.VectorType(ir.IntType(element.bitwidth), lanes)
         suffix = f"v{lanes}i{element.bitwidth}"
-        at, low, high = (spread(v) for v in args[1:])
+        at, low, high = (spread(builder, v, vector) for v in args[1:])
         one = ir.Constant(vector, [1] * lanes)
-        before = builder.block
-        head, body, after = (builder.append_basic_block(n) for n in ("head", "body", "after"))
-        builder.branch(head)
-        builder.position_at_end(head)
-        k = builder.phi(_I64)
-        k.add_incoming(ir.Constant(_I64, 0), before)
-        number, under, over = (builder.phi(vector) for _ in range(3))
-        for phi, start in ((number, ir.Constant(vector, None)), (under, low), (over, high)):
-            phi.add_incoming(start, before)
-        builder.cbranch(builder.icmp_signed("<", k, size), body, after)
-        builder.position_at_end(body)
-        x = builder.load(builder.bitcast(builder.gep(array.data, [k]), vector.as_pointer()))
-        x.align = element.bitwidth // 8
-        below = builder.icmp_signed("<", x, at)
-        # Selected last, so that these become masked instructions.
-        number.add_incoming(builder.select(below, builder.add(number, one), number), body)
-        under.add_incoming(builder.select(below, call(f"llvm.smax.{suffix}", vector, under, x), under), body)
-        over.add_incoming(builder.select(below, over, call(f"llvm.smin.{suffix}", vector, over, x)), body)
-        k.add_incoming(builder.add(k, ir.Constant(_I64, lanes)), body)
-        builder.branch(head)
-        builder.position_at_end(after)
-        found = [
-            builder.sext(call(f"llvm.vector.reduce.{how}.{suffix}", scalar, of), _I64) if scalar != _I64
-            else call(f"llvm.vector.reduce.{how}.{suffix}", scalar, of)
-            for how, of in (("add", number), ("smax", under), ("smin", over))
-        ]  # fmt: skip
+
+        def step(k: Any, number: Any, under: Any, over: Any) -> tuple[Any, Any, Any]:
+            x = _loaded(builder, array.data, k, vector, element.bitwidth // 8)
+            below = builder.icmp_signed("<", x, at)
+            # Selected last, so that these become masked instructions.
+            return (
+                builder.select(below, builder.add(number, one), number),
+                builder.select(below, _called(builder, f"llvm.smax.{suffix}", vector, under, x), under),
+                builder.select(below, over, _called(builder, f"llvm.smin.{suffix}", vector, over, x)),
+            )
+
+        starts = (ir.Constant(vector, None), low, high)
+        number, under, over = _folded(builder, builder.extract_value(array.shape, 0), lanes, starts, step)
+        found = [_reduced(builder, how, of) for how, of in (("add", number), ("smax", under), ("smin", over))]
         return context.make_tuple(builder, signature.return_type, found)
 
     return signature, generate
@@ -88,49 +106,25 @@ def _census(typingctx, keys, empty):  # noqa: ARG001
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, args[0])
-        scalar = ir.IntType(element.bitwidth)
         wide = ir.IntType(min(64, 2 * element.bitwidth))
         lanes = _BYTES * 8 // wide.width
-        narrow, vector = ir.VectorType(scalar, lanes), ir.VectorType(wide, lanes)
-        size = builder.extract_value(array.shape, 0)
-        nothing = ir.Constant(narrow, ir.Undefined)
-        first = builder.insert_element(nothing, args[1], ir.Constant(ir.IntType(32), 0))
-        stands = builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes))
+        narrow, vector = ir.VectorType(ir.IntType(element.bitwidth), lanes), ir.VectorType(wide, lanes)
+        stands = spread(builder, args[1], narrow)
         zero, one = ir.Constant(vector, None), ir.Constant(vector, [1] * lanes)
-        before = builder.block
-        head, body, after = (builder.append_basic_block(n) for n in ("head", "body", "after"))
-        builder.branch(head)
-        builder.position_at_end(head)
-        k = builder.phi(_I64)
-        k.add_incoming(ir.Constant(_I64, 0), before)
-        number, summed = builder.phi(vector), builder.phi(vector)
-        for phi in (number, summed):
-            phi.add_incoming(zero, before)
-        builder.cbranch(builder.icmp_signed("<", k, size), body, after)
-        builder.position_at_end(body)
-        x = builder.load(builder.bitcast(builder.gep(array.data, [k]), narrow.as_pointer()))
-        x.align = element.bitwidth // 8
-        there = builder.icmp_signed("!=", x, stands)
-        value = builder.sext(x, vector) if wide != scalar else x
-        number.add_incoming(builder.select(there, builder.add(number, one), number), body)
-        summed.add_incoming(builder.select(there, builder.add(summed, value), summed), body)
-        k.add_incoming(builder.add(k, ir.Constant(_I64, lanes)), body)
-        builder.branch(head)
-        builder.position_at_end(after)
-        name = f"llvm.vector.reduce.add.v{lanes}i{wide.width}"
-        kind = ir.FunctionType(wide, [vector])
-        function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-        found = [builder.call(function, [of]) for of in (number, summed)]
-        found = [builder.sext(f, _I64) if wide != _I64 else f for f in found]
-        return context.make_tuple(builder, signature.return_type, found)
+
+        def step(k: Any, number: Any, summed: Any) -> tuple[Any, Any]:
+            x = _loaded(builder, array.data, k, narrow, element.bitwidth // 8)
+            there = builder.icmp_signed("!=", x, stands)
+            value = x if narrow == vector else builder.sext(x, vector)
+            return (
+                builder.select(there, builder.add(number, one), number),
+                builder.select(there, builder.add(summed, value), summed),
+            )
+
+        found = _folded(builder, builder.extract_value(array.shape, 0), lanes, (zero, zero), step)
+        return context.make_tuple(builder, signature.return_type, [_reduced(builder, "add", of) for of in found])
 
     return signature, generate
-
-
-@helper
-def census(keys):
-    """How many keys of a buffer are not the greatest integer, and their sum; the buffer as in :func:`split`."""
-    return _census(keys, keys.dtype.type(np.iinfo(keys.dtype).max))
 
 
 @intrinsic
@@ -141,26 +135,14 @@ def total(typingctx, values):  # noqa: ARG001
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, args[0])
         vector = ir.VectorType(ir.DoubleType(), 8)
-        size = builder.extract_value(array.shape, 0)
-        before = builder.block
-        head, body, after = (builder.append_basic_block(n) for n in ("head", "body", "after"))
-        builder.branch(head)
-        builder.position_at_end(head)
-        k = builder.phi(_I64)
-        k.add_incoming(ir.Constant(_I64, 0), before)
-        sums = [builder.phi(vector) for _ in range(4)]
-        for phi in sums:
-            phi.add_incoming(ir.Constant(vector, None), before)
-        builder.cbranch(builder.icmp_signed("<", k, size), body, after)
-        builder.position_at_end(body)
-        for n, phi in enumerate(sums):
-            at = builder.gep(array.data, [builder.add(k, ir.Constant(_I64, 8 * n))])
-            x = builder.load(builder.bitcast(at, vector.as_pointer()))
-            x.align = 8
-            phi.add_incoming(builder.fadd(phi, x), body)
-        k.add_incoming(builder.add(k, ir.Constant(_I64, LANES)), body)
-        builder.branch(head)
-        builder.position_at_end(after)
+
+        def step(k: Any, *sums: Any) -> list[Any]:
+            places = [builder.add(k, ir.Constant(_I64, 8 * n)) for n in range(len(sums))]
+            parts = [_loaded(builder, array.data, place, vector, 8) for place in places]
+            return [builder.fadd(s, x) for s, x in zip(sums, parts, strict=True)]
+
+        starts = [ir.Constant(vector, None)] * 4
+        sums = _folded(builder, builder.extract_value(array.shape, 0), LANES, starts, step)
         lanes = builder.fadd(builder.fadd(sums[0], sums[1]), builder.fadd(sums[2], sums[3]))
         found = [builder.extract_element(lanes, ir.Constant(ir.IntType(32), n)) for n in range(8)]
         while len(found) > 1:
@@ -168,6 +150,12 @@ def total(typingctx, values):  # noqa: ARG001
         return found[0]
 
     return signature, generate
+
+
+@helper
+def census(keys):
+    """How many keys of a buffer are not the greatest integer, and their sum; the buffer as in :func:`split`."""
+    return _census(keys, keys.dtype.type(np.iinfo(keys.dtype).max))
 
 
 @helper

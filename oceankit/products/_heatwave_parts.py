@@ -11,7 +11,7 @@ from oceankit.fields.coordinates import candidates, in_degrees
 from oceankit.products import _frame, _style
 from oceankit.products.colours import CATEGORY_COLOURS
 
-__all__ = ["KINDS", "NAMES", "finish", "kind_of", "legend", "require_columns", "subtitle_of", "write"]
+__all__ = ["KINDS", "NAMES", "kind_of", "legend", "require_columns", "subtitle_of", "write"]
 
 NAMES = ("Moderate", "Strong", "Severe", "Extreme")
 KINDS = {"heatwaves": "Heatwave", "cold spells": "Cold spell"}
@@ -90,14 +90,3 @@ def _place(of: xr.DataArray | xr.Dataset) -> str:
             return ""
         found.append(_frame.degrees_text(float(in_degrees(of[names[0]], kind).ravel()[0]), letters))
     return " ".join(found)
-
-
-def finish(ax: Any, title: str, subtitle: str, stamp: str | None, attribution: str | None) -> None:
-    _style.put_titles(ax, title, subtitle, share=0.6 if stamp else 1.0)
-    if stamp:
-        _style.put_stamp(ax, stamp, above=True)
-    if attribution:
-        ax.annotate(
-            attribution, (1, 0), (0, -40), xycoords="axes fraction", textcoords="offset points", ha="right", va="top",
-            fontsize=6.5, color="#606060",
-        )  # fmt: skip

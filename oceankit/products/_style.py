@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
-    "RC", "check", "date_text", "drawing", "flat", "label", "plt", "pretty_units", "put_stamp", "put_titles",
+    "RC", "check", "date_text", "drawing", "finish", "flat", "label", "plt", "pretty_units", "put_stamp", "put_titles",
     "quantity", "time_text",
 ]  # fmt: skip
 
@@ -192,3 +192,15 @@ def put_stamp(ax: "Axes", text: str, *, above: bool = False) -> None:
         zorder=20,
         bbox={"facecolor": "white", "edgecolor": RED, "linewidth": 1.2, "boxstyle": "square,pad=0.35"},
     ).set_gid("stamp")
+
+
+def finish(ax: Any, title: str, subtitle: str, stamp: str | None, attribution: str | None, *, drop: float = 26) -> None:
+    """Titles, stamp, and who is to be named: ``drop`` points below the axes."""
+    put_titles(ax, title, subtitle, share=0.6 if stamp else 1.0)
+    if stamp:
+        put_stamp(ax, stamp, above=True)
+    if attribution:
+        ax.annotate(
+            attribution, (1, 0), (0, -drop), xycoords="axes fraction", textcoords="offset points", ha="right", va="top",
+            fontsize=6.5, color="#606060",
+        )  # fmt: skip

@@ -9,7 +9,7 @@ import xarray as xr
 from oceankit.anomaly import heatwaves
 from oceankit.fields.coordinates import describe
 from oceankit.products import _dates, _frame, _style
-from oceankit.products._heatwave_parts import KINDS, NAMES, finish, kind_of, legend, require_columns, subtitle_of, write
+from oceankit.products._heatwave_parts import KINDS, NAMES, kind_of, legend, require_columns, subtitle_of, write
 from oceankit.products.colours import CATEGORY_COLOURS
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def plot_heatwave(
             )
         if subtitle is None:
             subtitle = subtitle_of(series, events, quantity=label is not None)
-        finish(ax, title, subtitle, stamp, attribution)
+        _style.finish(ax, title, subtitle, stamp, attribution, drop=40)
         if own:
             _frame.fit(ax, 6.1, 2.6)
     return ax
@@ -214,7 +214,9 @@ def plot_heatwave_events(
         n = events.sizes["event"]
         if title is None:
             title = f"{n} {kind if n > 1 else KINDS[kind].lower()}: {_short(column).attrs['long_name'].lower()}"
-        finish(ax, title, subtitle_of(None, events) if subtitle is None else subtitle, stamp, attribution)
+        _style.finish(
+            ax, title, subtitle_of(None, events) if subtitle is None else subtitle, stamp, attribution, drop=40
+        )
         if own:
             _frame.fit(ax, 6.1, 2.2)
     return ax

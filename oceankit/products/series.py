@@ -98,7 +98,7 @@ def plot_series(
         ax.spines[["top", "right"]].set_visible(False)
         if len(ax.get_legend_handles_labels()[1]) > 1:
             _legend(ax)
-        _finish(ax, _style.quantity(series) if title is None else title, subtitle or "", stamp, attribution)
+        _style.finish(ax, _style.quantity(series) if title is None else title, subtitle or "", stamp, attribution)
         if own:
             _frame.fit(ax, 6.3, 2.3)
     return ax
@@ -188,17 +188,6 @@ def _legend(ax: Any) -> None:
     )  # fmt: skip
 
 
-def _finish(ax: Any, title: str, subtitle: str, stamp: str | None, attribution: str | None) -> None:
-    _style.put_titles(ax, title, subtitle, share=0.6 if stamp else 1.0)
-    if stamp:
-        _style.put_stamp(ax, stamp, above=True)
-    if attribution:
-        ax.annotate(
-            attribution, (1, 0), (0, -26), xycoords="axes fraction", textcoords="offset points", ha="right", va="top",
-            fontsize=6.5, color="#606060",
-        )  # fmt: skip
-
-
 def plot_hovmoller(
     field: xr.DataArray,
     *,
@@ -279,7 +268,7 @@ def plot_hovmoller(
             _frame.colorbar(
                 ax, artist, colours.units if title is None else colours.label, colours.extend, colours.names
             )
-        _finish(ax, _style.quantity(field) if title is None else title, subtitle or "", stamp, attribution)
+        _style.finish(ax, _style.quantity(field) if title is None else title, subtitle or "", stamp, attribution)
         if own:
             _frame.fit(ax, 5.4, float(np.clip(0.06 * len(t), 3.0, 6.5)))
     return ax
