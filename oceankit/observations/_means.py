@@ -8,6 +8,7 @@ import xarray as xr
 
 from oceankit.fields import blocks
 from oceankit.fields.coordinates import describe
+from oceankit.fields.gathering import gathered
 from oceankit.numerics.sparse import Rows
 from oceankit.observations.table import ObservationError
 from oceankit.regridding.operators import Matrix
@@ -35,7 +36,7 @@ def weighted_means(
     operator = Matrix(rows, rows.n_columns)
     output = blocks.Output((dim,), (rows.shape[0],), field.dtype)
     if max(len(field.chunksizes.get(d, (0,))) for d in dims) > 1:
-        return blocks.gathered(field, dims, output, partial(_part, operator=operator, least=least))
+        return gathered(field, dims, output, partial(_part, operator=operator, least=least))
     constants = {"operator": blocks.Shared(operator)}
     (out,) = blocks.along(
         partial(_work, least=least), field, dims, [output], constants=constants, rechunk=True, threaded=True

@@ -14,6 +14,7 @@ import xarray as xr
 from oceankit.fields import blocks
 from oceankit.fields.coordinates import in_degrees
 from oceankit.fields.corners import find_bounds
+from oceankit.fields.gathering import gathered
 from oceankit.fields.grid import Edges, Grid, GridError
 from oceankit.numerics import sparse
 from oceankit.numerics.sparse import Rows
@@ -497,7 +498,7 @@ class Regridder:
         pieces = [len(data.chunksizes.get(d, (0,))) for d in self.source.dims]
         filler = self._filler if what == "value" else None
         if max(pieces) > 1 and filler is None:
-            out = blocks.gathered(
+            out = gathered(
                 data,
                 self.source.dims,
                 output,
