@@ -5,6 +5,7 @@ The only room that imports matplotlib and cartopy, and it does so when a figure 
 and dates come from their CF attributes; coastlines come from the files of a package, and nothing is ever downloaded.
 """
 
+from oceankit.products import alerts
 from oceankit.products._frame import degrees_text
 from oceankit.products._style import date_text, pretty_units
 from oceankit.products.assimilation_figures import plot_assimilation
@@ -19,6 +20,7 @@ from oceankit.products.series import plot_hovmoller, plot_series
 
 __all__ = [
     "add_land",
+    "alerts",
     "bulletin",
     "bulletin_text",
     "coast",
