@@ -27,7 +27,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[plot,demo]' --group dev
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[plot,demo,forecast]' --group dev
 	@touch $@
 
 demo: $(VENV)/.demo

@@ -1,4 +1,4 @@
-"""oceankit: regridding, assimilation and anomaly detection for big ocean data, on xarray, Dask and Numba.
+"""oceankit: regridding, assimilation, anomaly detection and forecasts for big ocean data, on xarray, Dask and Numba.
 
 The names below are loaded when they are first touched; ``import oceankit`` itself stays cheap.
 """
@@ -15,6 +15,7 @@ _HOMES = {
     "write": "oceankit.fields",
     "Regridder": "oceankit.regridding",
     "regrid": "oceankit.regridding",
+    "Forecaster": "oceankit.forecast",
     "LETKF": "oceankit.assimilation",
     "OptimalInterpolation": "oceankit.assimilation",
     "anomalies": "oceankit.anomaly",
@@ -22,7 +23,7 @@ _HOMES = {
     "heatwaves": "oceankit.anomaly",
     "spells": "oceankit.anomaly",
 }
-_ROOMS = ("anomaly", "assimilation", "cli", "fields", "numerics", "observations", "products", "regridding")
+_ROOMS = ("anomaly", "assimilation", "cli", "fields", "forecast", "numerics", "observations", "products", "regridding")
 
 __all__ = ["__version__", *_HOMES, *_ROOMS]
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from oceankit.fields import check_integrity as check_integrity
     from oceankit.fields import open_fields as open_fields
     from oceankit.fields import write as write
+    from oceankit.forecast import Forecaster as Forecaster
     from oceankit.regridding import Regridder as Regridder
     from oceankit.regridding import regrid as regrid
 

@@ -6,6 +6,7 @@ another source; heatwaves and cold spells are what lies beyond a climatology's t
 their metrics; spells are the runs of any condition that last. There is one entry per event however many cells there are.
 """
 
+from oceankit.anomaly import surge, tides
 from oceankit.anomaly.anomalies import anomalies
 from oceankit.anomaly.climatology import climatology
 from oceankit.anomaly.detecting import detect
@@ -27,6 +28,8 @@ __all__ = [
     "label",
     "ongoing",
     "spells",
+    "surge",
+    "tides",
     "track",
     "trends",
     "update",

@@ -13,6 +13,7 @@ from oceankit.products.assimilation_panels import plot_desroziers, plot_rank_his
 from oceankit.products.bulletin import bulletin, bulletin_text
 from oceankit.products.coastlines import add_land, coast
 from oceankit.products.colours import colours_for, in_units
+from oceankit.products.forecast_figures import plot_forecast, plot_reliability, plot_roc, plot_scoreboard
 from oceankit.products.heatwave_figures import plot_heatwave, plot_heatwave_events
 from oceankit.products.maps import plot_map
 from oceankit.products.regridding_maps import plot_regridding
@@ -30,12 +31,16 @@ __all__ = [
     "in_units",
     "plot_assimilation",
     "plot_desroziers",
+    "plot_forecast",
     "plot_heatwave",
     "plot_heatwave_events",
     "plot_hovmoller",
     "plot_map",
     "plot_rank_histogram",
     "plot_regridding",
+    "plot_reliability",
+    "plot_roc",
+    "plot_scoreboard",
     "plot_series",
     "plot_spread_skill",
     "pretty_units",

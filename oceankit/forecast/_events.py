@@ -1,0 +1,120 @@
+"""Thresholds of rare events from the training period, and probabilities that were calibrated against what happened."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from scipy.optimize import minimize
+from scipy.special import log_ndtr, ndtr
+
+from oceankit.anomaly import climatology as anomaly_climatology
+from oceankit.forecast._season import Season
+from oceankit.forecast._steps import Axis, Step, months_of
+
+__all__ = ["Threshold", "calibrate", "fit_threshold", "probability"]
+
+_YEARS = 30  # at most so many last years of the training period define what is rare
+_LIMIT = 8  # excesses beyond are as sure as these
+_PRIOR = 0.02  # weight of "already calibrated" against the mean log score
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Event thresholds: by month (12, cells) or day of the year (366, cells), or the same always (1, cells)."""
+
+    table: np.ndarray
+    step: Step
+    below: bool = False
+
+    def at(self, times: np.ndarray) -> np.ndarray:
+        """Thresholds at ``times`` (times, cells)."""
+        if len(self.table) == 1:
+            return np.broadcast_to(self.table, (len(times), self.table.shape[1]))
+        if self.step.unit == "months":
+            return self.table[months_of(times)]
+        accessor = xr.DataArray(times, dims="t").dt
+        day = np.asarray(accessor.dayofyear.values)
+        if accessor.calendar != "360_day":
+            # Day 60 of the table is 29 February in every year, as in climatologies.
+            leap = np.asarray(accessor.is_leap_year.values) if accessor.calendar not in ("noleap", "365_day") else False
+            day = np.where(~np.asarray(leap) & (day >= 60), day + 1, day)
+        return self.table[day - 1]
+
+
+def fit_threshold(values: np.ndarray, axis: Axis, rows: np.ndarray, season: Season, percentile: float) -> Threshold:
+    """The ``percentile`` of ``values`` (times, cells) for each time of the year, over the last 30 years of ``rows``.
+
+    Monthly: of anomalies in the month and its neighbours. Daily: the day-of-year percentile of Hobday et al. (2016),
+    as ``oceankit.anomaly.climatology`` makes it. Shorter steps: one for all times.
+    """
+    rows = rows[-round(_YEARS * axis.step.per_year()) :]
+    if axis.step.unit == "months" and axis.step.count == 1:
+        anomalies = values[rows] - season.at(axis.times[rows])
+        months = months_of(axis.times[rows])
+        table = np.empty((12, values.shape[1]))
+        for month in range(12):
+            near = np.abs((months - month + 6) % 12 - 6) <= 1
+            table[month] = np.nanpercentile(anomalies[near], percentile, axis=0)
+        return Threshold(table + season.table, axis.step)
+    if axis.step.unit == "hours" and axis.step.count == 24 and len(rows) >= 3 * 365:
+        field = xr.DataArray(
+            values[rows], dims=("time", "cell"), coords={"time": axis.times[rows]}, name="field", attrs={"units": "1"}
+        )
+        years = field["time"].dt.year
+        days = xr.DataArray(field["time"].dt.strftime("%Y-%m-%d").values)
+        clim = anomaly_climatology(
+            field, period=(str(days[0].item()), str(days[-1].item())), by="dayofyear", percentile=percentile
+        )
+        del years
+        return Threshold(np.asarray(clim["threshold"].transpose("dayofyear", "cell").values), axis.step)
+    return Threshold(np.nanpercentile(values[rows], percentile, axis=0)[None], axis.step)
+
+
+def probability(
+    mean: np.ndarray,
+    std: np.ndarray,
+    threshold: np.ndarray,
+    fit: np.ndarray | None = None,
+    other: np.ndarray | None = None,
+) -> np.ndarray:
+    """Probability that a Gaussian exceeds ``threshold``, recalibrated on the normal scale.
+
+    ``fit`` is (shift, slope, slope of the other), and ``other`` the excess (mean - threshold) / std of another
+    forecast, where there is one.
+    """
+    excess = (mean - threshold) / std
+    if fit is None:
+        return np.asarray(ndtr(excess))
+    z = fit[0] + fit[1] * excess
+    return np.asarray(ndtr(z if other is None else z + fit[2] * other))
+
+
+def calibrate(excess: np.ndarray, other: np.ndarray | None, happened: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Shift and slopes on the normal scale that make probabilities likeliest (Platt's scaling with a normal link).
+
+    ``excess`` is (mean - threshold) / std of a forecast, ``other`` that of a simpler one, ``happened`` whether the
+    event did. A prior holds shift 0 and slope 1 where little is known; slopes stay within 0 and 2. Excesses are
+    counted in bins of 0.1.
+    """
+    start = np.array([0.0, 1.0, 0.0])
+    if not len(excess) or happened.min() == happened.max():
+        return start
+    bins = _LIMIT * 20 + 1
+    place = [
+        np.rint(np.clip(x, -_LIMIT, _LIMIT) * 10).astype(int) + 10 * _LIMIT
+        for x in (excess, excess if other is None else other)
+    ]
+    index = place[0] * bins + place[1]
+    weights = weights / weights.sum()
+    yes = np.bincount(index, weights * happened, bins * bins)
+    no = np.bincount(index, weights, bins * bins) - yes
+    filled = np.flatnonzero(yes + no > 0)
+    yes, no = yes[filled], no[filled]
+    own, its = (filled // bins) / 10 - _LIMIT, (filled % bins) / 10 - _LIMIT
+
+    def cost(x: np.ndarray) -> float:
+        z = x[0] + x[1] * own + x[2] * its
+        return float(-(yes * log_ndtr(z) + no * log_ndtr(-z)).sum() + _PRIOR * (x[0] ** 2 + (x[1] + x[2] - 1) ** 2))
+
+    bounds = [(-0.5, 0.5), (0.0, 2.0), (0.0, 2.0 if other is not None else 0.0)]
+    return np.asarray(minimize(cost, start, method="L-BFGS-B", bounds=bounds).x)
