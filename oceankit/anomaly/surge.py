@@ -202,7 +202,8 @@ def return_levels(
     -------
     Dataset
         ``level``, ``level_low``, ``level_high`` (m) along ``return_period`` (years); ``maximum`` along ``year``; ``location``,
-        ``scale`` (m) and ``shape`` (positive: bounded above). Beyond twice the length of the record a level is no more than a guess.
+        ``scale`` (m) and ``shape`` (positive: bounded above).
+        Beyond twice the length of the record a level is no more than a guess.
 
     Raises
     ------

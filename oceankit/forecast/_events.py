@@ -11,9 +11,10 @@ from oceankit.anomaly import climatology as anomaly_climatology
 from oceankit.forecast._season import Season
 from oceankit.forecast._steps import Axis, Step, months_of
 
-__all__ = ["Threshold", "calibrate", "fit_threshold", "probability"]
+__all__ = ["YEARS", "Threshold", "calibrate", "fit_threshold", "probability"]
 
-_YEARS = 30  # at most so many last years of the training period define what is rare
+YEARS = 30
+"""At most so many last years of the training period define what is rare, and how wide errors are today."""
 _LIMIT = 8  # excesses beyond are as sure as these
 _PRIOR = 0.02  # weight of "already calibrated" against the mean log score
 
@@ -47,7 +48,7 @@ def fit_threshold(values: np.ndarray, axis: Axis, rows: np.ndarray, season: Seas
     Monthly: of anomalies in the month and its neighbours. Daily: the day-of-year percentile of Hobday et al. (2016),
     as ``oceankit.anomaly.climatology`` makes it. Shorter steps: one for all times.
     """
-    rows = rows[-round(_YEARS * axis.step.per_year()) :]
+    rows = rows[-round(YEARS * axis.step.per_year()) :]
     if axis.step.unit == "months" and axis.step.count == 1:
         anomalies = values[rows] - season.at(axis.times[rows])
         months = months_of(axis.times[rows])
@@ -60,12 +61,10 @@ def fit_threshold(values: np.ndarray, axis: Axis, rows: np.ndarray, season: Seas
         field = xr.DataArray(
             values[rows], dims=("time", "cell"), coords={"time": axis.times[rows]}, name="field", attrs={"units": "1"}
         )
-        years = field["time"].dt.year
         days = xr.DataArray(field["time"].dt.strftime("%Y-%m-%d").values)
         clim = anomaly_climatology(
             field, period=(str(days[0].item()), str(days[-1].item())), by="dayofyear", percentile=percentile
         )
-        del years
         return Threshold(np.asarray(clim["threshold"].transpose("dayofyear", "cell").values), axis.step)
     return Threshold(np.nanpercentile(values[rows], percentile, axis=0)[None], axis.step)
 
@@ -89,32 +88,49 @@ def probability(
     return np.asarray(ndtr(z if other is None else z + fit[2] * other))
 
 
-def calibrate(excess: np.ndarray, other: np.ndarray | None, happened: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def calibrate(
+    excess: np.ndarray, other: np.ndarray | None, happened: np.ndarray, weights: np.ndarray, part: np.ndarray
+) -> np.ndarray:
     """Shift and slopes on the normal scale that make probabilities likeliest (Platt's scaling with a normal link).
 
-    ``excess`` is (mean - threshold) / std of a forecast, ``other`` that of a simpler one, ``happened`` whether the
-    event did. A prior holds shift 0 and slope 1 where little is known; slopes stay within 0 and 2. Excesses are
-    counted in bins of 0.1.
+    ``excess`` is (mean - threshold) / std of a forecast, ``other`` that of a simpler one, ``happened`` 1 where the
+    event did and 0 where not, ``part`` the stretch of time of each. Excesses are counted in bins of 0.1. The fit is
+    kept only where it makes the Brier score of stretches that it was not fitted to better, by more than two standard
+    errors; otherwise probabilities stay as they are: (0, 1, 0).
     """
-    start = np.array([0.0, 1.0, 0.0])
+    plain = np.array([0.0, 1.0, 0.0])
     if not len(excess) or happened.min() == happened.max():
-        return start
+        return plain
     bins = _LIMIT * 20 + 1
-    place = [
-        np.rint(np.clip(x, -_LIMIT, _LIMIT) * 10).astype(int) + 10 * _LIMIT
-        for x in (excess, excess if other is None else other)
-    ]
-    index = place[0] * bins + place[1]
+    both = (excess, excess if other is None else other)
+    own, its = (np.rint(np.clip(x, -_LIMIT, _LIMIT) * 10).astype(int) + 10 * _LIMIT for x in both)
+    filled, index = np.unique(own * bins + its, return_inverse=True)
+    parts, which = np.unique(part, return_inverse=True)
+    size = len(parts) * len(filled)
     weights = weights / weights.sum()
-    yes = np.bincount(index, weights * happened, bins * bins)
-    no = np.bincount(index, weights, bins * bins) - yes
-    filled = np.flatnonzero(yes + no > 0)
-    yes, no = yes[filled], no[filled]
-    own, its = (filled // bins) / 10 - _LIMIT, (filled % bins) / 10 - _LIMIT
-
-    def cost(x: np.ndarray) -> float:
-        z = x[0] + x[1] * own + x[2] * its
-        return float(-(yes * log_ndtr(z) + no * log_ndtr(-z)).sum() + _PRIOR * (x[0] ** 2 + (x[1] + x[2] - 1) ** 2))
-
+    yes = np.bincount(which * len(filled) + index, weights * happened, size).reshape(len(parts), -1)
+    no = np.bincount(which * len(filled) + index, weights, size).reshape(len(parts), -1) - yes
+    columns = np.stack([np.ones(len(filled)), (filled // bins) / 10 - _LIMIT, (filled % bins) / 10 - _LIMIT])
     bounds = [(-0.5, 0.5), (0.0, 2.0), (0.0, 2.0 if other is not None else 0.0)]
-    return np.asarray(minimize(cost, start, method="L-BFGS-B", bounds=bounds).x)
+
+    def fitted(chosen: np.ndarray) -> np.ndarray:
+        happen, fail = yes[chosen].sum(axis=0), no[chosen].sum(axis=0)
+        total = happen.sum() + fail.sum()
+
+        def cost(x: np.ndarray) -> float:
+            z = x @ columns
+            score = -(happen * log_ndtr(z) + fail * log_ndtr(-z)).sum() / total
+            return float(score + _PRIOR * (x[0] ** 2 + (x[1] + x[2] - 1) ** 2))
+
+        return np.asarray(minimize(cost, plain, method="L-BFGS-B", bounds=bounds).x)
+
+    def brier(x: np.ndarray, k: int) -> float:
+        p = ndtr(x @ columns)
+        return float((yes[k] * (1 - p) ** 2 + no[k] * p**2).sum() / (yes[k] + no[k]).sum())
+
+    if len(parts) > 1:
+        everyone = np.arange(len(parts))
+        gains = np.array([brier(plain, int(k)) - brier(fitted(everyone[everyone != k]), int(k)) for k in everyone])
+        if gains.mean() <= 2 * gains.std(ddof=1) / len(parts) ** 0.5:
+            return plain
+    return fitted(np.arange(len(parts)))

@@ -76,7 +76,7 @@ class Model:
         raise NotImplementedError
 
     # -- what users call -------------------------------------------------------------------------------------------
-    def fit(self, train: xr.DataArray | xr.Dataset, validation: Any = None, *, forcings: Any = None) -> Self:
+    def fit(self, train: xr.DataArray | xr.Dataset, validation: Any = None, *, forcings: Any = None) -> Self:  # noqa: ARG002
         """Learn from ``train``; baselines need no validation and take no forcings.
 
         Parameters
@@ -184,7 +184,7 @@ class Model:
             )
         return record
 
-    def _block(self, past: _linear.Past, axis: Axis, rows: np.ndarray, forced: Any) -> dict[str, np.ndarray]:
+    def _block(self, past: _linear.Past, axis: Axis, rows: np.ndarray, forced: Any) -> dict[str, np.ndarray]:  # noqa: ARG002
         """Variables of the forecasts from ``rows``, each (rows, leads, cells)."""
         mean, std = [], []
         for lead in self.leads:
@@ -223,7 +223,7 @@ class Model:
             "p_event": {"units": "1", "long_name": f"probability that {long_name} exceeds its threshold"},
             "threshold": {**units, "long_name": f"threshold of {long_name}"},
         }
-        out = xr.Dataset(
+        return xr.Dataset(
             {n: (dims, layout.spread(v), described.get(n, {})) for n, v in variables.items()},
             coords={
                 **layout.coords,
@@ -245,4 +245,3 @@ class Model:
             },
             attrs={"forecaster": self.name, "oceankit_version": __version__, "variable": layout.name},
         )
-        return out

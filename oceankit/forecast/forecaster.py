@@ -13,7 +13,7 @@ import xarray as xr
 from oceankit.forecast import _linear
 from oceankit.forecast._blocks import blocks_of
 from oceankit.forecast._chain import Chain
-from oceankit.forecast._events import Threshold, calibrate, fit_threshold, probability
+from oceankit.forecast._events import YEARS, Threshold, calibrate, fit_threshold, probability
 from oceankit.forecast._forcings import Forcings
 from oceankit.forecast._inputs import Inputs, scale_of
 from oceankit.forecast._model import Model
@@ -27,8 +27,7 @@ from oceankit.forecast.training import Samples, Settings, train
 __all__ = ["Forecaster"]
 
 _MOST_SAMPLES = 1_500_000
-# The spread comes from so many last years of errors at most: observations have become better.
-_SPREAD_YEARS = 30
+_PARTS = 30  # stretches of time that calibrations are judged by
 _SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -202,7 +201,7 @@ class Forecaster(Model):
         for lead, shown, forecast in self._chain.fit(past, rows, layout.weights, stride):
             errors = past.anomalies[shown + lead] - forecast
             valid = axis.valid(shown, lead)
-            keep = round(_SPREAD_YEARS * axis.step.per_year() / stride)
+            keep = round(YEARS * axis.step.per_year() / stride)
             self._wide[lead] = fit_spread(errors, valid, axis.step)
             self._spreads[lead] = fit_spread(errors, valid, axis.step, keep=keep)
             held.append(forecast.astype(np.float32))
@@ -298,8 +297,9 @@ class Forecaster(Model):
             plain = (held[:, i] - limit) / base[:, i]
             corrected = (mean[:, i] - limit) / spread[:, i]
             happened = (actual > limit)[fine].astype(float)
-            self._calibration[0, i] = calibrate(plain[fine], None, happened, weights)
-            self._calibration[1, i] = calibrate(corrected[fine], plain[fine], happened, weights)
+            part = np.broadcast_to((np.arange(len(starts)) * _PARTS // len(starts))[:, None], actual.shape)
+            self._calibration[0, i] = calibrate(plain[fine], None, happened, weights, part[fine])
+            self._calibration[1, i] = calibrate(corrected[fine], plain[fine], happened, weights, part[fine])
 
     def _corrections(self, samples: Samples, own: bool) -> tuple[np.ndarray, np.ndarray]:
         """Corrections of samples, by the network that has not seen them or by the mean of all."""
