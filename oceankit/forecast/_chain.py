@@ -1,8 +1,8 @@
-"""The linear base of the forecaster: damped persistence, half of it a LIM where that is better, then a seasonal ridge.
+"""The linear base of the forecaster: damped persistence, or its mean with a LIM, or both in turn; then a seasonal ridge.
 
 The ridge predicts the departure from what comes before it, so that a strong penalty leads back to damped persistence
-and not to climatology. Which base and which penalty are chosen lead by lead by blocks of the training period that are
-left out in turn; the forecasts of the blocks left out are what the network learns to correct.
+and not to climatology. What it departs from (or the mean of the two) and the penalties are chosen lead by lead by
+blocks of the training period that are left out in turn; the forecasts of the blocks left out are what the network learns to correct.
 """
 
 from collections.abc import Iterator, Sequence
@@ -45,8 +45,8 @@ class Chain:
         self.leads, self.cadence, self.local, self.folds = tuple(leads), cadence, local, folds
         self.lags = (0,) if local else LAGS[cadence]
         self.factors: dict[int, np.ndarray] = {}
-        self.half: dict[int, bool] = {}
-        self.penalty: dict[int, float] = {}
+        self.share: dict[int, float] = {}  # of the linear inverse model in what the ridge departs from
+        self.penalty: dict[int, tuple[float, ...]] = {}
         self.slopes: dict[int, np.ndarray] = {}
 
     @property
@@ -92,9 +92,10 @@ class Chain:
         base = past.filled[rows] * self.factors[lead]
         if self.local:
             return base
-        if self.half[lead]:
+        if self.share[lead]:
             ahead = np.linalg.matrix_power(self._step, lead)
-            base = (base + self.eofs.field(self.eofs.components(past.filled[rows]) @ ahead.T)) / 2
+            model = self.eofs.field(self.eofs.components(past.filled[rows]) @ ahead.T)
+            base = base + self.share[lead] * (model - base)
         return base + self._features(past, rows) @ self.slopes[lead]
 
     def _fit_lead(
@@ -108,20 +109,24 @@ class Chain:
     ) -> np.ndarray:
         """Choose base and penalty by the blocks left out; returns what they were forecast to be."""
         truth = whole.past.anomalies[shown + lead]
-        best = (np.inf, truth)
+        best = []
         for half in (True, False):
             held = np.empty((len(PENALTIES), *truth.shape))
             for k, part in enumerate(parts):
                 at = np.flatnonzero(blocks[shown] == k)
                 for i, forecast in enumerate(part.forecasts(shown[at], lead, half, PENALTIES)):
                     held[i, at] = forecast
-            errors = [float(np.nansum((h - truth) ** 2 * weights)) for h in held]
-            i = int(np.argmin(errors))
-            if errors[i] < best[0]:
-                best = (errors[i], held[i].copy())
-                self.half[lead], self.penalty[lead] = half, PENALTIES[i]
-        self.factors[lead], (self.slopes[lead],) = whole.slopes(lead, self.half[lead], [self.penalty[lead]], _REFILLS)
-        return best[1]
+            i = int(np.argmin([np.nansum((h - truth) ** 2 * weights) for h in held]))
+            best.append((half, PENALTIES[i], held[i].copy()))
+        choices = [best[:1], best[1:], best]
+        means = [np.mean([held for _, _, held in chosen], axis=0) for chosen in choices]
+        i = int(np.argmin([np.nansum((m - truth) ** 2 * weights) for m in means]))
+        self.penalty[lead] = tuple(penalty for _, penalty, _ in choices[i])
+        self.share[lead] = float(np.mean([0.5 * half for half, _, _ in choices[i]]))
+        fits = [whole.slopes(lead, half, [penalty], _REFILLS) for half, penalty, _ in choices[i]]
+        self.factors[lead] = fits[0][0]
+        self.slopes[lead] = np.mean([slope for _, (slope,) in fits], axis=0)
+        return np.asarray(means[i])
 
 
 class _Part:

@@ -91,7 +91,7 @@ def probability(
 def calibrate(
     excess: np.ndarray, other: np.ndarray | None, happened: np.ndarray, weights: np.ndarray, part: np.ndarray
 ) -> np.ndarray:
-    """Shift and slopes on the normal scale that make probabilities likeliest (Platt's scaling with a normal link).
+    """Slopes on the normal scale that make probabilities likeliest (Platt's scaling with a normal link and no shift).
 
     ``excess`` is (mean - threshold) / std of a forecast, ``other`` that of a simpler one, ``happened`` 1 where the
     event did and 0 where not, ``part`` the stretch of time of each. Excesses are counted in bins of 0.1. The fit is
@@ -111,7 +111,8 @@ def calibrate(
     yes = np.bincount(which * len(filled) + index, weights * happened, size).reshape(len(parts), -1)
     no = np.bincount(which * len(filled) + index, weights, size).reshape(len(parts), -1) - yes
     columns = np.stack([np.ones(len(filled)), (filled // bins) / 10 - _LIMIT, (filled % bins) / 10 - _LIMIT])
-    bounds = [(-0.5, 0.5), (0.0, 2.0), (0.0, 2.0 if other is not None else 0.0)]
+    # No shift: how often the event happened in the past is what changes with the climate.
+    bounds = [(0.0, 0.0), (0.0, 2.0), (0.0, 2.0 if other is not None else 0.0)]
 
     def fitted(chosen: np.ndarray) -> np.ndarray:
         happen, fail = yes[chosen].sum(axis=0), no[chosen].sum(axis=0)

@@ -15,6 +15,8 @@ LAGS = {
     "daily": (0, 1, 2, 3, 5, 7, 10, 14, 21, 29),
     "hourly": (0, 1, 2, 3, 4, 6, 9, 12, 13, 18, 24, 25),
 }
+# Steps of trailing means: what the sea drifts back to is not the mean of the training years but of the last one.
+MEANS: dict[str, tuple[int, ...]] = {"monthly": (), "daily": (30, 365), "hourly": (72,)}
 _BOXES = (3, 7)
 _MOST_LEADS = 6
 
@@ -45,7 +47,7 @@ class Inputs:
     @property
     def reach(self) -> int:
         """Steps of history looked at."""
-        return max(LAGS[self.cadence])
+        return max(*LAGS[self.cadence], *(n - 1 for n in MEANS[self.cadence]))
 
     @property
     def shown_leads(self) -> list[int]:
@@ -76,7 +78,7 @@ class Inputs:
         """
         own = [past.lagged(rows, lag) / scale for lag in LAGS[self.cadence]]
         rough = sum(np.abs(past.lagged(rows, k) - past.lagged(rows, k + 1)) for k in range(3)) / (3 * scale)
-        parts = [*own, rough]
+        parts = [*own, rough, *(past.trailing(rows, steps) / scale for steps in MEANS[self.cadence])]
         cells = own[0].shape[1]
         if not self.local and cells > 1:
             weights = self.layout.weights

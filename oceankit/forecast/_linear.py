@@ -35,6 +35,12 @@ class Past:
             out = np.where((at >= 0)[:, None], out, 0.0)
         return out
 
+    def trailing(self, rows: np.ndarray, steps: int) -> np.ndarray:
+        """Mean of the filled anomalies over the ``steps`` that end at each row, fewer where the record begins later."""
+        total = np.concatenate([np.zeros((1, self.filled.shape[1])), np.cumsum(self.filled, axis=0)])
+        first = np.maximum(rows + 1 - steps, 0)
+        return (total[rows + 1] - total[first]) / (rows + 1 - first)[:, None]
+
 
 def fill(anomalies: np.ndarray, memory: np.ndarray) -> np.ndarray:
     """Replace what is missing by the last value known times ``memory`` (cells) for each step since; zero before any."""

@@ -196,7 +196,8 @@ class Model:
     def _forecasts(self, record: Record, rows: np.ndarray, forced: Any = None) -> xr.Dataset:
         layout = self._fitted()
         past = self._past(record)
-        never = ~np.isfinite(record.values).any(axis=0)
+        # A cell without a value yet has no forecast; what it has later is not known at the start.
+        never = ~np.logical_or.accumulate(np.isfinite(record.values), axis=0)[rows]
         dtype = np.float32 if len(rows) * layout.cells > 2**20 else np.float64
         shape = (len(rows), len(self.leads), layout.cells)
         out: dict[str, np.ndarray] = {}
@@ -205,7 +206,7 @@ class Model:
             for name, values in self._block(past, record.axis, rows[begin : begin + block], forced).items():
                 out.setdefault(name, np.empty(shape, dtype=dtype))[begin : begin + block] = values
         for values in out.values():
-            values[:, :, never] = np.nan
+            np.moveaxis(values, 1, 0)[:, never] = np.nan
         return self._dataset(record.axis, rows, out)
 
     def _dataset(self, axis: Axis, rows: np.ndarray, variables: dict[str, np.ndarray]) -> xr.Dataset:

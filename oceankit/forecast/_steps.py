@@ -94,7 +94,11 @@ def axis_of(time: xr.DataArray, *, name: str = "time", like: "Axis | None" = Non
     if step.unit == "months":
         numbers = (accessor.year.values.astype(np.int64) * 12 + accessor.month.values - 1) // step.count
     else:
-        numbers = np.round(seconds / (3600 * step.count)).astype(np.int64)
+        length = 3600 * step.count
+        # Steps are told from the first time, so that noon is not half-way between two days.
+        numbers = np.floor(seconds[0] / length + 1e-3).astype(np.int64) + np.round(
+            (seconds - seconds[0]) / length
+        ).astype(np.int64)
     holes = np.flatnonzero(np.diff(numbers) != 1)
     if len(holes):
         k = int(holes[0])

@@ -57,7 +57,8 @@ def hindcast(
     """
     if refit is None:
         return model.hindcast(data, period=period, **options)
-    axis = read(data, what="data").axis
+    record = read(data, what="data")
+    axis, name = record.axis, record.layout.time
     dates = xr.DataArray(axis.times, dims="time", coords={"time": axis.times}).indexes["time"]
     rows = range(len(axis)) if period is None else as_period(period, axis, what="period")
     borders = [int(dates.slice_indexer(str(date), None).start) for date in refit]
@@ -72,8 +73,7 @@ def hindcast(
         own = [r for r in rows if begin <= r < end]
         if not own:
             continue
-        name = str(dates.name or "time")
-        model.fit(data.isel({name: slice(0, begin)}))
+        model.fit(data.isel({name: slice(0, begin)}), forcings=options.get("forcings"))
         starts = (axis.times[own[0]], axis.times[own[-1]])
         parts.append(model.hindcast(data.isel({name: slice(0, end)}), period=starts, **options))
     return xr.concat(parts, dim="init_time", data_vars="minimal", coords="minimal", compat="override", join="override")

@@ -55,8 +55,8 @@ def save(model: Forecaster, path: str | os.PathLike[str], *, card: dict[str, Any
         "layout": _layout_out(layout, "layout", arrays),
         "step": [axis.step.unit, axis.step.count],
         "calendar": axis.calendar,
-        "half": [bool(chain.half.get(lead, False)) for lead in model.leads],
-        "penalty": [float(chain.penalty.get(lead, 0.0)) for lead in model.leads],
+        "share": [float(chain.share.get(lead, 0.0)) for lead in model.leads],
+        "penalty": [list(chain.penalty.get(lead, ())) for lead in model.leads],
         "nets": len(model._nets),
         "inputs": len(model._inputs.middle),
         "local": model._inputs.local,
@@ -97,8 +97,8 @@ def _build(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> Forecaster:
     model._wide = {lead: Spread(arrays[f"wide.{lead}"], step) for lead in model.leads}
     chain = model._chain
     chain.factors = {lead: arrays[f"chain.factors.{lead}"] for lead in model.leads}
-    chain.half = dict(zip(model.leads, header["half"], strict=True))
-    chain.penalty = dict(zip(model.leads, header["penalty"], strict=True))
+    chain.share = dict(zip(model.leads, header["share"], strict=True))
+    chain.penalty = {lead: tuple(p) for lead, p in zip(model.leads, header["penalty"], strict=True)}
     if not chain.local:
         chain.eofs = Eofs(arrays["chain.patterns"], arrays["chain.scale"], arrays["chain.root"])
         chain._step = arrays["chain.step"]

@@ -98,6 +98,10 @@ def scoreboard(
         For a test that overlaps the training or is too short, and unknown names of models.
     """
     leads = check_leads(leads)
+    if not isinstance(seeds, int | np.integer) or seeds < 1:
+        raise ValueError(f"seeds must be a whole number from 1 on, got {seeds!r}")
+    if not 0 < event_percentile < 100:
+        raise ValueError(f"event_percentile must lie between 0 and 100, got {event_percentile!r}")
     chosen = _chosen(models, leads, climatology)
     whole = read(data, what="data")
     rows = as_period(train, whole.axis, what="train")
@@ -142,7 +146,7 @@ def scoreboard(
     if intervals is not None:
         counts = resamples(len(starts), block=default_block(len(starts), max(leads)), n_boot=n_boot, rng=rng)
     for label, many in fitted.items():
-        zero = fitted["forecaster_zero"][0] if label == "forecaster" else None
+        zero = fitted["forecaster_zero"][0] if label == "forecaster" and chosen[label] is None else None
         tables[label] = _scores(many, zero, record, starts, season, threshold, rate, box, counts, intervals)
     return _dataset(tables, leads, kept, starts, record, seeds, event_threshold, event_percentile)
 
@@ -150,13 +154,19 @@ def scoreboard(
 def _chosen(models: Any, leads: tuple[int, ...], climatology: Any) -> dict[str, Model | None]:
     if models is None:
         models = [*_KINDS, *_OURS]
+    if isinstance(models, str | Model):
+        models = [models]
     items = (
         list(models.items())
         if isinstance(models, Mapping)
         else [(m if isinstance(m, str) else m.name, m) for m in models]
     )
     out: dict[str, Model | None] = {}
+    if not items:
+        raise ValueError("models is empty; name at least one forecaster, or leave it out for all of them")
     for label, model in items:
+        if label in out:
+            raise ValueError(f"models has {label!r} twice; pass a mapping from names of your own to forecasters")
         if isinstance(model, Model):
             if model.leads != leads:
                 raise ValueError(f"model {label!r} forecasts leads {model.leads}, the scoreboard {leads}")
