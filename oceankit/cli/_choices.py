@@ -4,9 +4,9 @@ As in the rooms of the library, whose import would cost seconds; tests hold them
 """
 
 __all__ = [
-    "ASSIMILATION_METHODS", "BINNING", "CHECKS", "CONVENTIONS", "COVARIANCES", "EXTRAPOLATE", "FILTERS", "INFLATIONS",
-    "KEYS_OF_METHODS", "LEVELS_METHODS", "LEVELS_OUTSIDE", "LIMITERS", "LOCALIZATIONS", "NEEDED_BY_METHODS", "REGRID_METHODS",
-    "TAPERS",
+    "ASSIMILATION_METHODS", "BINNING", "CHECKS", "CONVENTIONS", "COVARIANCES", "EXTRAPOLATE", "FILTERS", "FORECASTERS",
+    "INFLATIONS", "KEYS_OF_METHODS", "LEVELS_METHODS", "LEVELS_OUTSIDE", "LIMITERS", "LOCALIZATIONS", "NEEDED_BY_METHODS",
+    "PRETRAINED", "REGRID_METHODS", "TAPERS",
 ]  # fmt: skip
 
 BINNING = ("mean", "median", "min", "max", "count")
@@ -25,6 +25,9 @@ INFLATIONS = ("multiplicative", "forgetting", "rtps", "rtpp")
 CHECKS = ("reject", "k_factor")
 
 CONVENTIONS = ("oliver", "heatwaveR", "heatwave3", "xmhw")
+
+FORECASTERS = ("forecaster", "climatology", "persistence", "damped_persistence", "lim", "ridge", "blend")
+PRETRAINED = ("sst_daily", "surge_hourly")
 
 _OI, _VAR, _EOI = ("optimal_interpolation",), ("three_d_var",), ("ensemble_oi",)
 FILTERS = ("enkf", "denkf", "etkf", "estkf", "eakf", "letkf", "lestkf")

@@ -31,7 +31,7 @@ _NEEDED = (
 # Package, and the extra that brings it.
 _OPTIONAL = {
     "matplotlib": "plot", "cartopy": "plot", "cmocean": "plot", "basemap-data": "plot", "torch": "forecast",
-    "safetensors": "forecast", "distributed": "cluster", "dask-jobqueue": "cluster", "cfgrib": "grib",
+    "safetensors": "forecast", "utide": "forecast", "distributed": "cluster", "dask-jobqueue": "cluster", "cfgrib": "grib",
     "rioxarray": "geotiff", "iris-sample-data": "demo",
 }  # fmt: skip
 _THREADS = ("OCEANKIT_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")

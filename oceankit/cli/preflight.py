@@ -10,6 +10,7 @@ import numpy as np
 
 from oceankit.cli._assimilation_checks import check_assimilate
 from oceankit.cli._checking import Step
+from oceankit.cli._forecast_checks import SAVED, check_forecast
 from oceankit.cli._grid_checks import check_levels, check_regrid
 from oceankit.cli._heatwave_checks import check_category, check_heatwaves
 from oceankit.cli._input_checks import check_input
@@ -45,6 +46,7 @@ class _Step(Step):
         self._anomalies(data)
         check_heatwaves(self, data)
         self._events(data, target)
+        check_forecast(self, data)
         self._figures(data)
 
     def _one_field(self, data: Input | None) -> None:
@@ -52,7 +54,7 @@ class _Step(Step):
         spec = self.step["assimilate"]
         if data is None or spec is not None or data.field.sizes.get("member", 1) == 1:
             return
-        for stage in ("anomalies", "events", "figure", "bulletin"):
+        for stage in ("anomalies", "events", "forecast", "figure", "bulletin"):
             if self.step[stage] is not None:
                 many = data.field.sizes["member"]
                 self.wrong(
@@ -64,7 +66,7 @@ class _Step(Step):
         step = self.step
         results = [s for s in ("product", "figure", "bulletin") if step[s] is not None]
         saved = [k for k in ("save", "save_days") if (step["heatwaves"] or {}).get(k) is not None]
-        if not results and not saved and self.clean():
+        if not results and not saved and step["forecast"] is None and self.clean():
             self.wrong((), "writes nothing; give it a product, a figure or a bulletin")
         limits = [(step["events"] or {}).get(k) for k in ("above", "below")]
         if step["events"] and limits == [None, None] and self.clean("events"):
@@ -187,6 +189,9 @@ def _named(step: dict[str, Any]) -> list[tuple[Place, str]]:
     for key in ("save", "save_days"):
         if (step["heatwaves"] or {}).get(key):
             out.append((("heatwaves", key), step["heatwaves"][key]))
+    for key in SAVED:
+        if (step["forecast"] or {}).get(key):
+            out.append((("forecast", key), step["forecast"][key]))
     observations = (step["assimilate"] or {}).get("observations") or {}
     if observations.get("save"):
         out.append((("assimilate", "observations", "save"), observations["save"]))

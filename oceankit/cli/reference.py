@@ -29,6 +29,9 @@ steps:
     anomalies: {period: [1983, 2012], percentile: 90, convention: oliver}
     heatwaves: {save: heatwaves.nc, save_days: categories.zarr}
     figure: {kind: map, show: category, time: 2012-07-15, file: categories.png}
+  - name: next-months
+    input: {paths: "monthly/sst_*.nc", variable: sst}
+    forecast: {train: [1960, 2009], leads: [1, 2, 3, 6], hindcast: [2010, 2020], save: forecast.nc, save_scores: scores.nc}
 ```"""
 
 

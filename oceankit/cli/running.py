@@ -16,7 +16,9 @@ from dask.diagnostics import ProgressBar
 from oceankit._version import __version__
 from oceankit.cli import places, storing
 from oceankit.cli._choices import FILTERS
+from oceankit.cli._forecast_checks import SAVED
 from oceankit.cli.assimilating import assimilate, completed
+from oceankit.cli.forecasting import make_forecast
 from oceankit.cli.heatwaves import find_heatwaves
 from oceankit.cli.reading import RunFile
 from oceankit.cli.work import Work, depart, find_events, open_input, regrid, relevel
@@ -32,6 +34,7 @@ COMPUTING: dict[str, Callable[[Work], str]] = {
     "anomalies": depart,
     "heatwaves": find_heatwaves,
     "events": find_events,
+    "forecast": make_forecast,
 }
 
 
@@ -90,6 +93,9 @@ class _Runner:
             self._stage("save", lambda: self._events(heatwaves["save"], metadata))
         if heatwaves.get("save_days"):
             self._stage("save_days", lambda: self._days(heatwaves["save_days"], metadata))
+        for key in SAVED:
+            if (step["forecast"] or {}).get(key):
+                self._stage(key.removeprefix("save_"), partial(self._forecast, key, step["forecast"][key], metadata))
         if step["regrid"] is not None and step["regrid"]["report"] is not None:
             self._stage("report", self._report)
         for figure in step["figure"] or ():
@@ -125,6 +131,11 @@ class _Runner:
     def _days(self, name: str, metadata: dict[str, Any]) -> str:
         path = self._place(name)
         storing.write_days(self.work, path, metadata)
+        return self._done(path)
+
+    def _forecast(self, key: str, name: str, metadata: dict[str, Any]) -> str:
+        path = self._place(name)
+        storing.write_forecast(self.work, key, path, metadata)
         return self._done(path)
 
     def _report(self) -> str:

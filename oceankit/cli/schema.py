@@ -5,6 +5,7 @@ from typing import Any
 
 from oceankit.cli._assimilation_schema import ASSIMILATE
 from oceankit.cli._choices import CONVENTIONS
+from oceankit.cli._forecast_schema import FORECAST
 from oceankit.cli._grid_schema import LEVELS, REGRID
 from oceankit.cli._input_schema import INPUT
 from oceankit.cli._types import Choice, Date, Flag, Key, Number, Path, Section, Several, Text
@@ -13,7 +14,8 @@ __all__ = ["ACDD", "RUN_FILE", "STAGES", "VERSION"]
 
 VERSION = 1
 STAGES = (
-    "input", "levels", "regrid", "assimilate", "anomalies", "heatwaves", "events", "product", "figure", "bulletin",
+    "input", "levels", "regrid", "assimilate", "anomalies", "heatwaves", "events", "forecast", "product", "figure",
+    "bulletin",
 )  # fmt: skip
 
 _range = Several(Number(), (2, 2))
@@ -215,6 +217,7 @@ STEP = Section(
         "anomalies": Key(ANOMALIES, "depart from its own climatology"),
         "heatwaves": Key(HEATWAVES, "find the heatwaves of each cell"),
         "events": Key(EVENTS, "find warm and cold spells of a box"),
+        "forecast": Key(FORECAST, "say what it will do"),
         "product": Key(PRODUCT, "write the result"),
         "figure": Key(Several(FIGURE, alone=True), "draw it"),
         "bulletin": Key(BULLETIN, "tell it on one page"),

@@ -15,6 +15,7 @@ __all__ = [
     "metadata_of",
     "with_cell_bounds",
     "write_days",
+    "write_forecast",
     "write_heatwaves",
     "write_members",
     "write_observations",
@@ -77,6 +78,23 @@ def write_heatwaves(work: Work, path: Path, metadata: dict[str, Any]) -> None:
         events.attrs["data_status"] = work.status
     said = {**metadata, "title": f"{metadata['title']}: {kind}"}
     fields.write(events, path, metadata=said, inputs=work.sources, options=_options(work))
+
+
+def write_forecast(work: Work, key: str, path: Path, metadata: dict[str, Any]) -> None:
+    """Write what ``key`` of `forecast` asks for: the forecast, those of the past, their scores, or the model."""
+    made = work.forecasts
+    assert made is not None  # the key lies under 'forecast'
+    if key == "save_model":
+        made.model.save(path)
+        return
+    what = {"save": "forecast", "save_hindcast": "hindcast", "save_scores": "scores"}[key]
+    ds: xr.Dataset = _with_bounds(getattr(made, what).copy(), work)
+    if work.status:
+        ds.attrs["data_status"] = work.status
+    said = {**metadata, "title": f"{metadata['title']}: {what}"}
+    if what == "scores":  # which lie along leads, not along time
+        said.pop("time_coverage_resolution", None)
+    fields.write(ds, path, metadata=said, inputs=work.sources, options=_options(work))
 
 
 def write_days(work: Work, path: Path, metadata: dict[str, Any]) -> None:

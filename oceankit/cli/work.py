@@ -23,6 +23,7 @@ from oceankit.regridding import Regridder
 __all__ = [
     "Corrected",
     "Departure",
+    "Forecasts",
     "Heatwaves",
     "Spells",
     "Work",
@@ -76,6 +77,16 @@ class Heatwaves:
 
 
 @dataclass
+class Forecasts:
+    """A fitted model, what it says of the future, and of the past with its scores where that is asked for."""
+
+    model: Any
+    forecast: xr.Dataset
+    hindcast: xr.Dataset | None = None
+    scores: xr.Dataset | None = None
+
+
+@dataclass
 class Spells:
     """The mean over a box and its events."""
 
@@ -97,6 +108,7 @@ class Work:
     departure: Departure | None = None
     heatwaves: Heatwaves | None = None
     spells: Spells | None = None
+    forecasts: Forecasts | None = None
     sources: list[str] = field(default_factory=list)
     figures: list[tuple[Path, str]] = field(default_factory=list)
     keep: Callable[[xr.Dataset], xr.Dataset] | None = None

@@ -2,7 +2,7 @@
 
 The ridge predicts the departure from what comes before it, so that a strong penalty leads back to damped persistence
 and not to climatology. What it departs from (or the mean of the two) and the penalties are chosen lead by lead by
-blocks of the training period that are left out in turn; the forecasts of the blocks left out are what the network learns to correct.
+blocks of the training period that are left out in turn; forecasts of these are what the network learns to correct.
 """
 
 from collections.abc import Iterator, Sequence

@@ -143,6 +143,8 @@ def shifted(times: np.ndarray, lead: int, step: Step) -> np.ndarray:
 
 def months_of(times: np.ndarray) -> np.ndarray:
     """Month of the year of each time, 0 to 11."""
+    if times.dtype.kind == "M":
+        return times.astype("datetime64[M]").astype(np.int64) % 12
     return np.asarray(xr.DataArray(times, dims="t").dt.month.values, dtype=np.int64) - 1
 
 

@@ -166,6 +166,10 @@ class Forecaster(Model):
         self._fit_network(judged, forcings, checkpoint=checkpoint, progress=progress)
         return self
 
+    def _fit_record(self, record: Record, rows: np.ndarray) -> None:
+        self._fit_base(record, rows)
+        self._fit_network(None)
+
     def _begin(self, record: Record) -> None:
         self._start(record.layout, record.axis)
 
@@ -337,7 +341,8 @@ class Forecaster(Model):
         row = np.array([len(record.axis) - 1])
         if forcings is not None and "member" in getattr(forcings, "dims", ()):
             members = [self._forced(record, row, forcings.isel(member=i)) for i in range(forcings.sizes["member"])]
-            return xr.concat(members, dim="member").isel(init_time=0)
+            labels = forcings["member"] if "member" in forcings.coords else "member"
+            return xr.concat(members, dim=labels).isel(init_time=0)
         return self._forced(record, row, forcings).isel(init_time=0)
 
     def hindcast(

@@ -74,7 +74,7 @@ def probabilities(
                     f"the calibration has no level {name!r}; it has {calibration['level'].values.tolist()}"
                 )
             own = calibration.sel(level=name, drop=True)
-            excess = own["shift"] + own["slope"] * excess
+            excess = (own["shift"] + own["slope"] * excess).transpose(*excess.dims)
         parts.append(xr.apply_ufunc(ndtr, excess, dask="parallelized", output_dtypes=[float]))
     out = xr.concat(
         parts, dim=xr.DataArray(list(levels), dims="level", name="level"), coords="minimal", compat="override"
