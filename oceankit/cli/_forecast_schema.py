@@ -56,7 +56,10 @@ FORECAST = Section(
             "first and last start of forecasts of the past, each from what was known then, to be scored; after `train` and "
             "`history`",
         ),
-        "save": Key(Path((".nc", ".zarr"), output=True), "write the forecast from `start`: `mean`, `std` and, of a `forecaster`, `p_event`"),
+        "save": Key(
+            Path((".nc", ".zarr"), output=True),
+            "write the forecast from `start`: `mean`, `std` and, of a `forecaster`, `p_event` with its `threshold`",
+        ),
         "save_hindcast": Key(Path((".nc", ".zarr"), output=True), "write the forecasts of `hindcast`"),
         "save_scores": Key(
             Path((".nc", ".zarr"), output=True),

@@ -141,4 +141,4 @@ def _told(work: Work, made: Forecasts, spec: Mapping[str, Any]) -> str:
     if made.scores is None:
         return text
     errors = ", ".join(f"{v:.3g}" for v in made.scores["rmse"].values)
-    return f"{text}; {made.hindcast.sizes['init_time']} hindcasts: rmse {errors}{unit_of(first['mean'])}"  # type: ignore[union-attr]
+    return f"{text}; {made.hindcast.sizes['init_time']} hindcasts: rmse {errors}{unit_of(first['mean'])}"

@@ -11,50 +11,44 @@ them has seen. The only room that imports torch, and it does so when a ``Forecas
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-_HOMES = {
-    "Blend": "baselines",
-    "Climatology": "baselines",
-    "DampedPersistence": "baselines",
-    "Forecaster": "forecaster",
-    "LIM": "baselines",
-    "Persistence": "baselines",
-    "SeasonalRidge": "baselines",
-    "Windows": "windows",
-    "hindcast": "hindcast",
-    "pretrained": "pretrained",
-    "scoreboard": "scoreboard",
-    "verify": "verify",
-}
-_MODULES = ("baselines", "heads", "typhoon")
-
-__all__ = [*_HOMES, *_MODULES]
+from oceankit._extras import require
+from oceankit.forecast import baselines, heads, typhoon
+from oceankit.forecast.baselines import LIM, Blend, Climatology, DampedPersistence, Persistence, SeasonalRidge
+from oceankit.forecast.hindcast import hindcast
+from oceankit.forecast.pretrained import pretrained
+from oceankit.forecast.scoreboard import scoreboard
+from oceankit.forecast.verify import verify
 
 if TYPE_CHECKING:
-    from oceankit.forecast import baselines as baselines
-    from oceankit.forecast import heads as heads
-    from oceankit.forecast import typhoon as typhoon
-    from oceankit.forecast.baselines import LIM as LIM
-    from oceankit.forecast.baselines import Blend as Blend
-    from oceankit.forecast.baselines import Climatology as Climatology
-    from oceankit.forecast.baselines import DampedPersistence as DampedPersistence
-    from oceankit.forecast.baselines import Persistence as Persistence
-    from oceankit.forecast.baselines import SeasonalRidge as SeasonalRidge
     from oceankit.forecast.forecaster import Forecaster as Forecaster
-    from oceankit.forecast.hindcast import hindcast as hindcast
-    from oceankit.forecast.pretrained import pretrained as pretrained
-    from oceankit.forecast.scoreboard import scoreboard as scoreboard
-    from oceankit.forecast.verify import verify as verify
     from oceankit.forecast.windows import Windows as Windows
+
+# These import torch.
+_LAZY = {"Forecaster": "oceankit.forecast.forecaster", "Windows": "oceankit.forecast.windows"}
+
+__all__ = [
+    "LIM",
+    "Blend",
+    "Climatology",
+    "DampedPersistence",
+    "Forecaster",
+    "Persistence",
+    "SeasonalRidge",
+    "Windows",
+    "baselines",
+    "heads",
+    "hindcast",
+    "pretrained",
+    "scoreboard",
+    "typhoon",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        module = import_module(f"oceankit.forecast.{_HOMES[name]}")
-        # A function and its module share a name: the function is what is handed on.
-        globals()[name] = value = getattr(module, name)
-        return value
-    if name in _MODULES:
-        return import_module(f"oceankit.forecast.{name}")
+    if name in _LAZY:
+        require("torch", extra="forecast", purpose=f"oceankit.forecast.{name}")
+        return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"oceankit.forecast has no {name!r}; it has {', '.join(__all__)}")
 
 

@@ -1,8 +1,12 @@
 """Trained forecasters that come with the package."""
 
 from importlib.resources import as_file, files
+from typing import TYPE_CHECKING
 
-from oceankit.forecast.forecaster import Forecaster
+from oceankit._extras import require
+
+if TYPE_CHECKING:
+    from oceankit.forecast.forecaster import Forecaster
 
 __all__ = ["card", "names", "pretrained"]
 
@@ -20,7 +24,7 @@ def card(name: str) -> str:
     return (_FOLDER / f"{name}.md").read_text(encoding="utf-8")
 
 
-def pretrained(name: str) -> Forecaster:
+def pretrained(name: str) -> "Forecaster":
     """A trained forecaster that comes with the package.
 
     Parameters
@@ -42,6 +46,9 @@ def pretrained(name: str) -> Forecaster:
     14
     """
     _known(name)
+    require("torch", extra="forecast", purpose="a trained forecaster")
+    from oceankit.forecast.forecaster import Forecaster
+
     with as_file(_FOLDER / f"{name}.safetensors") as path:
         return Forecaster.load(path)
 

@@ -23,7 +23,7 @@ def times(start="2000-01-01", n=40, freq="MS", calendar="standard") -> xr.DataAr
         ("2000-01-01", "MS", "standard", "1 months", "monthly"),
         ("2000-01-31", "ME", "standard", "1 months", "monthly"),
         ("2000-01-16", "30D", "360_day", "1 months", "monthly"),
-        ("2000-01-16", "MS", "noleap", "1 months", "monthly"),
+        ("2000-01-01", "MS", "noleap", "1 months", "monthly"),
         ("2000-01-01", "QS", "standard", "3 months", "monthly"),
         ("2000-01-01", "YS", "standard", "12 months", "monthly"),
         ("2000-01-01", "D", "standard", "1 days", "daily"),
@@ -84,7 +84,7 @@ def test_the_phase_of_the_year_runs_from_0_to_1_in_every_calendar():
         t = times("2000-01-01", n=length, freq="D", calendar=calendar)
         phase = phase_of(t.values, axis_of(t).step)
         np.testing.assert_allclose(phase, np.arange(length) / length)
-    monthly = times("2000-01-16", n=12)
+    monthly = times("2000-01-01", n=12)
     np.testing.assert_allclose(phase_of(monthly.values, axis_of(monthly).step), (np.arange(12) + 0.5) / 12)
     np.testing.assert_array_equal(months_of(monthly.values), np.arange(12))
 
@@ -116,10 +116,12 @@ def test_another_step_and_another_calendar_than_in_training_are_refused():
     axis = axis_of(times(freq="D"))
     with pytest.raises(ValueError, match="steps of 6 hours.*fitted on steps of 1 days"):
         axis_of(times(freq="6h"), like=axis)
-    with pytest.raises(ValueError, match="noleap calendar.*fitted.*proleptic_gregorian|noleap.*standard"):
+    with pytest.raises(
+        ValueError, match="noleap calendar, the forecast was fitted on steps of 1 days in the proleptic_gregorian"
+    ):
         axis_of(times(freq="D", calendar="noleap"), like=axis)
-    gregorian = times(freq="D", calendar="gregorian") if False else times(freq="D", n=40)
-    assert axis_of(gregorian, like=axis).step == axis.step
+    same = xr.date_range("2000-03-01", periods=40, freq="D", calendar="standard", use_cftime=True)
+    assert axis_of(xr.DataArray(same, dims="time"), like=axis).step == axis.step
 
 
 # ---- fields -----------------------------------------------------------------------------------------------------------
@@ -136,7 +138,7 @@ def test_cells_without_any_value_are_land_and_weights_are_areas(make_field):
     whole = record.layout.spread(record.layout.weights)
     assert np.isnan(whole[1, 1])
     wide = np.sin(np.deg2rad(field.lat.values + 1)) - np.sin(np.deg2rad(field.lat.values - 1))
-    np.testing.assert_allclose(whole[:, 0] / whole[0, 0], wide / wide[0], rtol=1e-6)
+    np.testing.assert_allclose(whole[:, 0] / whole[0, 0], wide / wide[0], rtol=1e-4)
     np.testing.assert_array_equal(record.layout.spread(record.values)[:, 0, 2], field.values[:, 0, 2])
 
 
