@@ -127,7 +127,7 @@ def _scores(
 
 def _by_time(values: xr.DataArray, name: str) -> xr.DataArray:
     """What each start and lead say of a time, which is the same for all of them, along time."""
-    flat = values.stack({name: ("init_time", "lead_time")}, create_index=False)  # type: ignore[call-overload]
+    flat = values.stack({name: ("init_time", "lead_time")}, create_index=False)
     dated = flat.assign_coords({name: flat["valid_time"].variable}).drop_vars(["init_time", "lead_time", "valid_time"])
     return dated.drop_duplicates(name).sortby(name)
 
@@ -138,7 +138,7 @@ def _told(work: Work, made: Forecasts, spec: Mapping[str, Any]) -> str:
     leads = ", ".join(map(str, first["lead_time"].values))
     name = spec["model"] or first.attrs["forecaster"]
     text = f"{name}, {leads} {pace} from {date_of(first['init_time'].values[()], work.data.cadence)}"
-    if made.scores is None:
+    if made.scores is None or made.hindcast is None:
         return text
     errors = ", ".join(f"{v:.3g}" for v in made.scores["rmse"].values)
     return f"{text}; {made.hindcast.sizes['init_time']} hindcasts: rmse {errors}{unit_of(first['mean'])}"

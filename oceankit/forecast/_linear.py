@@ -121,7 +121,8 @@ def propagator(components: np.ndarray, rows: np.ndarray) -> np.ndarray:
     square = now.T @ now
     # Components that never move (a constant cell) would make C(0) singular.
     square += 1e-12 * np.trace(square) / len(square) * np.eye(len(square))
-    return np.linalg.solve(square, now.T @ then).T
+    # Contiguous as it is in a file: products with a transposed view round differently.
+    return np.ascontiguousarray(np.linalg.solve(square, now.T @ then).T)
 
 
 def seasonal_features(

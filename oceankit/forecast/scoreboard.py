@@ -127,7 +127,7 @@ def scoreboard(
         {**options, "event_percentile": event_percentile, "event_threshold": event_threshold},
     )
     reach = max(model.reach for many in fitted.values() for model in many)
-    starts = after[reach : len(after) - max(leads)]
+    starts = after[reach : max(len(after) - max(leads), 0)]
     if len(starts) < 3:
         raise ValueError(
             f"test has {len(after)} steps, too few for {reach} steps of history and a lead of {max(leads)}; "

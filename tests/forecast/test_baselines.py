@@ -22,12 +22,6 @@ KAPLAN = {"damped_persistence": DampedPersistence, "LIM30": LIM, "ridge_direct":
 LEADS = (1, 3, 6, 12)
 
 
-def rmse(forecast: xr.Dataset, truth: xr.DataArray) -> np.ndarray:
-    """Over all starts and cells, by lead."""
-    actual = truth.sel(time=forecast["valid_time"])
-    return np.sqrt(((forecast["mean"] - actual) ** 2).mean([d for d in actual.dims if d != "lead_time"]).values)
-
-
 # ---- published scores -------------------------------------------------------------------------------------------------
 
 
@@ -109,7 +103,6 @@ def test_the_ridge_sees_a_neighbour_that_comes_first(make_field):
     errors = {}
     for kind in (DampedPersistence, SeasonalRidge):
         model = kind(leads=(3,)).fit(field.isel(time=slice(0, 480)))
-        errors[kind] = rmse(model.hindcast(field.isel(time=slice(480, 597))), field.drop_vars("station"))
         late = model.hindcast(field.isel(time=slice(480, 597)))["mean"].isel(station=1, lead_time=0)
         actual = field.isel(station=1, time=slice(483, 600)).values
         errors[kind] = np.sqrt(((late.values - actual) ** 2).mean())
@@ -156,6 +149,7 @@ def test_hourly_series_with_gaps_are_forecast_from_every_start(kind, make_field)
     field = make_field(4000, (3,), freq="h", season=0.0)
     holed = field.where(np.random.default_rng(1).random(field.shape) > 0.1)
     holed[2000:2100, 1] = np.nan
+    holed[0] = field[0]
     forecast = kind(leads=(1, 3, 6)).fit(holed).hindcast(holed)
     assert np.isfinite(forecast["mean"]).all()
     assert (forecast["std"] > 0).all()
