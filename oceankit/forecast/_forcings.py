@@ -24,6 +24,7 @@ class Forcings:
     memories: tuple[np.ndarray, ...]
     layouts: tuple[Layout, ...]
     values: tuple[np.ndarray, ...] = ()
+    last: tuple[int, ...] = ()  # row of the last value of each
 
     @staticmethod
     def fit(
@@ -49,7 +50,7 @@ class Forcings:
         lacking = [n for n in names if n not in dataset.data_vars]
         if lacking or not names:
             raise ValueError(f"forcings lack {lacking}; the forecaster was fitted with {list(names)}")
-        out: list[list[Any]] = [[], [], [], [], []]
+        out: list[list[Any]] = [[], [], [], [], [], []]
         for i, name in enumerate(names):
             known = None if like is None else like.layouts[i]
             record = read(dataset[name], like=known, axis=axis, what=f"forcing {name!r}")
@@ -90,20 +91,37 @@ class Forcings:
                 [axis.times, *(axis.valid(np.array([len(axis) - 1]), k) for k in range(1, extend + 1))]
             )
             standard = (placed - season.at(times)) / scale
-            for part, value in zip(out, (season, scale, memory, record.layout, fill(standard, memory)), strict=True):
+            found = (season, scale, memory, record.layout, fill(standard, memory), last - 1)
+            for part, value in zip(out, found, strict=True):
                 part.append(value)
         return Forcings(names, *(tuple(part) for part in out))
 
     def statistics(self) -> "Forcings":
         """The same without the values, which is what a saved forecaster keeps."""
-        return replace(self, values=())
+        return replace(self, values=(), last=())
 
-    def at(self, rows: np.ndarray, leads: tuple[int, ...], *, known: str = "perfect") -> np.ndarray:
-        """At the start and at each lead: (rows, 1 + leads, forcings, cells or 1)."""
+    def at(self, rows: np.ndarray, leads: tuple[int, ...], *, known: "str | np.ndarray" = "perfect") -> np.ndarray:
+        """At the start and at each lead: (rows, 1 + leads, forcings + 1, cells or 1).
+
+        ``known``: ``"perfect"``, ``"start"``, or for each row whether it is perfect. The last one of the forcings
+        is 1 where those after the start are given and 0 where they fade from what is known at the start.
+        """
+        given = np.full(len(rows), known == "perfect") if isinstance(known, str) else known
         cells = max(v.shape[1] for v in self.values)
-        out = np.empty((len(rows), 1 + len(leads), len(self.names), cells), dtype=np.float32)
+        out = np.empty((len(rows), 1 + len(leads), len(self.names) + 1, cells), dtype=np.float32)
+        out[:, :, -1] = given[:, None, None]
         for j, (values, memory) in enumerate(zip(self.values, self.memories, strict=True)):
             out[:, 0, j] = values[rows]
             for i, lead in enumerate(leads):
-                out[:, 1 + i, j] = values[rows + lead] if known == "perfect" else values[rows] * memory**lead
+                fading = values[rows] * memory**lead
+                out[:, 1 + i, j] = np.where(given[:, None], values[np.minimum(rows + lead, len(values) - 1)], fading)
         return out
+
+    def require(self, row: int) -> None:
+        """Refuse forcings that end before ``row``, which may lie beyond the axis."""
+        for name, last in zip(self.names, self.last, strict=True):
+            if row > last:
+                raise ValueError(
+                    f"forcing {name!r} ends {row - last} steps before the last lead of the last start; a hindcast with "
+                    "known='perfect' needs them all: end the period earlier, or take known='start'"
+                )

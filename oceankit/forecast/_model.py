@@ -10,7 +10,7 @@ import xarray as xr
 from oceankit._version import __version__
 from oceankit.forecast import _linear
 from oceankit.forecast._blocks import blocks_of
-from oceankit.forecast._record import Layout, Record, as_period, read
+from oceankit.forecast._record import Layout, Record, as_period, base_rows, read
 from oceankit.forecast._season import Season, fit_season
 from oceankit.forecast._spread import Spread, fit_spread
 from oceankit.forecast._steps import Axis, phase_of, shifted, text
@@ -134,7 +134,7 @@ class Model:
                 f"{text(axis.times[rows[-1]])}), too few for a lead of {max(self.leads)} with {self.reach} steps of "
                 "history; train on more, or forecast less far"
             )
-        years = rows if self.climatology is None else as_period(self.climatology, axis, what="climatology")
+        years = base_rows(self.climatology, axis, rows)
         self._season: Season = fit_season(record.values, axis, years)
         anomalies = record.values - self._season.at(axis.times)
         self._memory = _linear.memory_of(anomalies, rows)

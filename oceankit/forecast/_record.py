@@ -11,7 +11,7 @@ from oceankit.fields import Grid
 from oceankit.fields.coordinates import CoordinateError, find
 from oceankit.forecast._steps import Axis, axis_of, text
 
-__all__ = ["Layout", "Record", "as_period", "read"]
+__all__ = ["Layout", "Record", "as_period", "base_rows", "read", "same_units"]
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,34 @@ def as_period(period: Any, axis: Axis, *, what: str) -> np.ndarray:
     return rows
 
 
+def base_rows(period: Any, axis: Axis, rows: np.ndarray) -> np.ndarray:
+    """Rows of the years that anomalies refer to, all of which must be in the record; by default ``rows``."""
+    if period is None:
+        return rows
+    found = as_period(period, axis, what="climatology")
+    bounds = (period.start, period.stop) if isinstance(period, slice) else period
+    if axis.times.dtype.kind == "M":
+        for bound, early in zip(bounds, (True, False), strict=True):
+            if bound is None:
+                continue
+            date = np.datetime64(str(bound))
+            if (early and date < axis.times[0].astype(date.dtype)) or (
+                not early and date > axis.times[-1].astype(date.dtype)
+            ):
+                raise ValueError(
+                    f"climatology={period!r} reaches beyond the record, {text(axis.times[0])} to {text(axis.times[-1])}; "
+                    "choose years that are in it"
+                )
+    return found
+
+
+def same_units(one: Any, other: Any) -> bool:
+    """Whether two spellings mean the same units, as degC and degree_C do."""
+    celsius = {"degc", "degree_c", "degrees_c", "deg_c", "celsius", "degree_celsius", "degrees_celsius", "°c"}
+    a, b = (str(u).strip() for u in (one, other))
+    return a == b or (a.lower() in celsius and b.lower() in celsius)
+
+
 def _one_variable(field: Any, what: str) -> xr.DataArray:
     if isinstance(field, xr.DataArray):
         return field
@@ -208,7 +236,7 @@ def _agreeing(array: xr.DataArray, like: Layout, time: str, what: str) -> xr.Dat
                 f"(first {np.ravel(own.values)[0]}, then {np.ravel(fitted.values)[0]}); regrid or reorder the field"
             )
     units, fitted_units = array.attrs.get("units"), like.attrs.get("units")
-    if units is not None and fitted_units is not None and str(units) != str(fitted_units):
+    if units is not None and fitted_units is not None and not same_units(units, fitted_units):
         raise ValueError(
             f"{what} is in {units!r}, the forecast was fitted in {fitted_units!r}; convert it before forecasting"
         )

@@ -17,7 +17,7 @@ from oceankit.forecast._events import YEARS, Threshold, calibrate, fit_threshold
 from oceankit.forecast._forcings import Forcings
 from oceankit.forecast._inputs import Inputs, scale_of
 from oceankit.forecast._model import Model
-from oceankit.forecast._record import Layout, Record, as_period, read
+from oceankit.forecast._record import Layout, Record, as_period, base_rows, read, same_units
 from oceankit.forecast._season import fit_season
 from oceankit.forecast._spread import fit_spread
 from oceankit.forecast._steps import Axis
@@ -189,7 +189,7 @@ class Forecaster(Model):
                 f"train has {len(rows)} steps; leads to {max(self.leads)}, {self.reach} steps of history and "
                 f"{self.folds} blocks need {needed} at least: train on more, or forecast less far"
             )
-        years = rows if self.climatology is None else as_period(self.climatology, axis, what="climatology")
+        years = base_rows(self.climatology, axis, rows)
         self._season = fit_season(record.values, axis, years)
         anomalies = record.values - self._season.at(axis.times)
         self._memory = _linear.memory_of(anomalies, rows)
@@ -267,7 +267,8 @@ class Forecaster(Model):
         spread = self._spread_of(record.axis, starts, self._wide)
         truth = np.stack([past.anomalies[starts + lead] for lead in self.leads], axis=1)
         forcings = self._forcings if forcings is None else forcings
-        forced = None if forcings is None else forcings.at(starts, self.leads)
+        # Every other start is shown only what was known then: the network learns how far to trust what it is given.
+        forced = None if forcings is None else forcings.at(starts, self.leads, known=np.arange(len(starts)) % 2 == 0)
         raw = self._inputs.raw(past, starts, self._scale, held, spread, forced)
         flat = lambda a: np.moveaxis(a, 1, 2).reshape(-1, len(self.leads)).astype(np.float32)  # noqa: E731
         weights = spread * layout.weights / (spread * layout.weights).mean()
@@ -357,6 +358,10 @@ class Forecaster(Model):
         known
             ``"perfect"``: forcings after the start are shown as they came (the score of a perfect forecast of them);
             ``"start"``: only what is known at the start, and after it the last value fading to the seasonal mean.
+
+        Notes
+        -----
+        Before ``data`` begin, anomalies count as zero: give :attr:`reach` steps before the first start.
         """
         if known not in ("perfect", "start"):
             raise ValueError(f"known must be 'perfect' or 'start', got {known!r}")
@@ -364,6 +369,8 @@ class Forecaster(Model):
         rows = np.arange(len(record.axis)) if period is None else as_period(period, record.axis, what="period")
         if self._forcings is not None:
             own = Forcings.fit(forcings, record.axis, None, record.layout, like=self._forcings, extend=max(self.leads))
+            if known == "perfect":
+                own.require(int(rows[-1]) + max(self.leads))
             out = self._forecasts(record, rows, (own, known))
             out.attrs["forcings"] = "perfect: as they came" if known == "perfect" else "as known at the start"
             return out
@@ -436,12 +443,12 @@ class Forecaster(Model):
             For a forecaster that is not local, another time step, other units, or less than three years.
         """
         fitted = self._fitted()
-        if not self._inputs.local or self._forcings is not None:
+        if not self.local or self._forcings is not None:
             raise ValueError("only a forecaster with local=True and without forcings serves other places")
         assert self._axis is not None
         record = read(history, axis=self._axis, what="history")
         units, own = fitted.attrs.get("units"), record.layout.attrs.get("units")
-        if units is not None and own is not None and units != own:
+        if units is not None and own is not None and not same_units(units, own):
             raise ValueError(f"history is in {own!r}, the forecaster was trained in {units!r}; convert it")
         if len(record.axis) < 3 * record.axis.step.per_year():
             raise ValueError(f"history has {len(record.axis)} steps; three years are needed at least")
@@ -460,7 +467,7 @@ class Forecaster(Model):
         from oceankit.forecast.saving import save
 
         self._fitted()
-        save(self, path)
+        save(self, path, card=self.card)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Forecaster":

@@ -296,6 +296,7 @@ def _with_category(chance: xr.DataArray) -> xr.Dataset:
     out["category"] = category.rename("category")
     out["category"].attrs = {
         "long_name": "marine heatwave category that is likelier than not",
+        "units": "1",
         "flag_values": [0, 1, 2, 3, 4],
         "flag_meanings": "none moderate strong severe extreme",
     }

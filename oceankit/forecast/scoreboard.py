@@ -12,7 +12,7 @@ from oceankit.forecast import baselines
 from oceankit.forecast._bootstrap import default_block, interval, resamples
 from oceankit.forecast._events import Threshold, fit_threshold, probability
 from oceankit.forecast._model import Model, check_leads
-from oceankit.forecast._record import Layout, Record, as_period, read
+from oceankit.forecast._record import Layout, Record, as_period, base_rows, read
 from oceankit.forecast._scores import crps_gaussian, finish, sums, with_index
 from oceankit.forecast._season import fit_season
 from oceankit.forecast._steps import text
@@ -110,7 +110,7 @@ def scoreboard(
         raise ValueError(
             f"test begins at {text(whole.axis.times[after[0]])}, before train ends at {text(whole.axis.times[rows[-1]])}"
         )
-    years = rows if climatology is None else as_period(climatology, whole.axis, what="climatology")
+    years = base_rows(climatology, whole.axis, rows)
     if years[-1] > rows[-1]:
         raise ValueError(f"climatology={climatology!r} reaches beyond train={train!r}; it would know the test")
     name = whole.layout.time
@@ -312,7 +312,11 @@ def _dataset(
     out = xr.Dataset(
         coords={
             "model": list(tables),
-            "lead": ("lead", list(leads), {"long_name": f"lead in steps of {axis.step.label}"}),
+            "lead": (
+                "lead",
+                list(leads),
+                {"long_name": f"lead in steps of {axis.step.label}", "units": axis.step.units},
+            ),
         }
     )
     for name, words in {

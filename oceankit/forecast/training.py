@@ -124,7 +124,8 @@ class _Run:
         s = self.settings
         rng = np.random.default_rng([s.seed, self.block, number])
         order = torch.from_numpy(rng.permutation(len(self.inputs))[: s.most_samples]).to(self.device)
-        steps = max(1, len(order) // s.batch)
+        # Short records have smaller batches, so that an epoch is more than a step or two.
+        steps = max(1, len(order) // min(s.batch, max(64, len(order) // 32)))
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed((s.seed * 1000 + self.block) * 1000 + number)
