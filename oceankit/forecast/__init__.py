@@ -18,13 +18,10 @@ from oceankit.forecast.hindcast import hindcast
 from oceankit.forecast.pretrained import pretrained
 from oceankit.forecast.scoreboard import scoreboard
 from oceankit.forecast.verify import verify
+from oceankit.forecast.windows import Windows
 
 if TYPE_CHECKING:
     from oceankit.forecast.forecaster import Forecaster as Forecaster
-    from oceankit.forecast.windows import Windows as Windows
-
-# These import torch.
-_LAZY = {"Forecaster": "oceankit.forecast.forecaster", "Windows": "oceankit.forecast.windows"}
 
 __all__ = [
     "LIM",
@@ -46,9 +43,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        require("torch", extra="forecast", purpose=f"oceankit.forecast.{name}")
-        return getattr(import_module(_LAZY[name]), name)
+    if name == "Forecaster":
+        require("torch", extra="forecast", purpose="oceankit.forecast.Forecaster")
+        return import_module("oceankit.forecast.forecaster").Forecaster
     raise AttributeError(f"oceankit.forecast has no {name!r}; it has {', '.join(__all__)}")
 
 

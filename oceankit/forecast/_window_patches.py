@@ -45,7 +45,8 @@ def known_share(
     leads: tuple[int, ...],
 ) -> np.ndarray:
     """Share of target values on sea that are known, for each window of ``rows``: (first rows, patches)."""
-    plane = (1, 1, *source.shape)[-2:]
+    ny, nx = (1, 1, *source.shape)[-2:]
+    plane = (ny, nx)
     at = np.zeros((1, 2), np.int64) if corners is None else corners
     size = plane if patch is None else patch
     possible = _sums(sea.reshape(1, -1, *plane).sum(axis=1), at, size)[0] * len(source.targets)
