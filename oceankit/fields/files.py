@@ -4,13 +4,14 @@ import itertools
 import os
 import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["StoreError", "existing", "format_of", "is_zarr", "local", "replacing", "taking"]
+__all__ = ["StoreError", "existing", "format_of", "is_zarr", "local", "replacing", "taking", "write_whole"]
 
 _FORMATS: dict[str, Literal["netcdf", "zarr"]] = {".nc": "netcdf", ".zarr": "zarr"}
 _ZARR_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
@@ -81,6 +82,24 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         _growing.discard(part)
         _remove(part)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a small file whole or not at all: a reader never meets half of it. Its folder must exist."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes files private; this one gets the mode that any new file has.
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
 
 
 @contextmanager

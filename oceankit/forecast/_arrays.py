@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from oceankit._extras import require
+from oceankit.fields.files import write_whole
 
 __all__ = ["read_arrays", "write_arrays"]
 
@@ -26,17 +26,7 @@ def write_arrays(path: str | os.PathLike[str], arrays: dict[str, np.ndarray], he
     metadata = {
         "oceankit": json.dumps({"format": _FORMAT, "sha256": _digest(arrays, header), "header": header}, sort_keys=True)
     }
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(numpy_io.save(arrays, metadata=metadata))
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_whole(path, numpy_io.save(arrays, metadata=metadata))
     return path
 
 
@@ -79,9 +69,3 @@ def _digest(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> str:
         h.update(f"{name} {array.dtype.str} {array.shape}".encode())
         h.update(np.ascontiguousarray(array).tobytes())
     return h.hexdigest()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

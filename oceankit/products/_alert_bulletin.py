@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from oceankit.fields.files import write_whole
 from oceankit.products import _alert_geojson, _alert_map, _alert_text, _cap
 from oceankit.products._alert_rules import pick
 from oceankit.products._alert_schema import LANGUAGES
@@ -91,7 +91,7 @@ class Bulletin:
         out = {}
         for product, content in contents.items():
             out[product] = Path(folder) / f"{name}{_FILES[product]}"
-            _write(out[product], content)
+            write_whole(out[product], content)
         return out
 
     def _bytes(self, product: str) -> bytes:
@@ -233,19 +233,3 @@ def _area(area: Any) -> Mapping[str, Any] | None:
     if "circle" in area and len(area["circle"]) != 3:
         raise ValueError(f"area circle {area['circle']!r} must be longitude, latitude and kilometres")
     return area
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all: a reader never meets half a warning."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        # mkstemp makes files private; a bulletin gets the mode that any new file has.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise

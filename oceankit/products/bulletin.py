@@ -1,7 +1,6 @@
 """One page that a duty officer can print and pin up: a self-contained HTML file, or plain text for a terminal."""
 
 import os
-import tempfile
 import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ import xarray as xr
 
 from oceankit._version import __version__
 from oceankit.fields.coordinates import candidates
+from oceankit.fields.files import write_whole
 from oceankit.products import _page
 from oceankit.products._frame import degrees_text
 from oceankit.products._style import date_text, pretty_units
@@ -93,7 +93,7 @@ def bulletin(
     images = [_page.image(figure, str(caption)) for figure, caption in figures]
     room = _page.check_room(parts, [caption for *_, caption in images])
     path = Path(path)
-    _write(path, _page.page(parts, images, room))
+    write_whole(path, _page.page(parts, images, room).encode("utf-8"))
     return path
 
 
@@ -225,19 +225,3 @@ def _cell(value: Any, name: str) -> str:
 
 def _fold(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width) or [""]
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all: a reader never meets half a bulletin."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        # mkstemp makes files private; a bulletin gets the mode that any new file has.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
