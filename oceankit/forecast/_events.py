@@ -25,7 +25,6 @@ class Threshold:
 
     table: np.ndarray
     step: Step
-    below: bool = False
 
     def at(self, times: np.ndarray) -> np.ndarray:
         """Thresholds at ``times`` (times, cells)."""

@@ -19,6 +19,7 @@ from oceankit.forecast._inputs import Inputs, scale_of
 from oceankit.forecast._model import Model
 from oceankit.forecast._record import Layout, Record, as_period, base_rows, read, same_units
 from oceankit.forecast._season import fit_season
+from oceankit.forecast._shrinking import shares
 from oceankit.forecast._spread import fit_spread
 from oceankit.forecast._steps import Axis
 from oceankit.forecast.network import parameters_of
@@ -99,6 +100,7 @@ class Forecaster(Model):
         self.correct = True
         self.card: dict[str, Any] = {}
         self._nets: list[Any] = []
+        self._forcings: Forcings | None = None
 
     def __repr__(self) -> str:
         return f"Forecaster(leads={self.leads}, climatology={self.climatology!r}, local={self.local}, seed={self.settings.seed})"
@@ -164,11 +166,19 @@ class Forecaster(Model):
             raise ValueError("validation begins before train ends; the two must not share any time")
         self._fit_base(record, np.arange(len(record.axis)), forcings)
         self._fit_network(judged, forcings, checkpoint=checkpoint, progress=progress)
+        self._forget()
         return self
 
     def _fit_record(self, record: Record, rows: np.ndarray) -> None:
         self._fit_base(record, rows)
         self._fit_network(None)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Let go of the training data: what is kept is what a saved forecaster has."""
+        del self._training
+        if self._forcings is not None:
+            self._forcings = self._forcings.statistics()
 
     def _begin(self, record: Record) -> None:
         self._start(record.layout, record.axis)
@@ -177,7 +187,7 @@ class Forecaster(Model):
         self._layout, self._axis = layout, axis
         self._chain = Chain(self.leads, axis.step.cadence, local=self.local, folds=self.folds)
         self._inputs = Inputs(axis.step.cadence, self.leads, self.local or layout.cells == 1, layout)
-        self._forcings: Forcings | None = None
+        self._forcings = None
 
     def _fit_base(self, record: Record, rows: np.ndarray, forcings: Any = None) -> None:
         """Season, thresholds, linear base; and the samples that the network learns from."""
@@ -282,8 +292,6 @@ class Forecaster(Model):
         self, samples: Samples, *, own: bool, truth: tuple[_linear.Past, Record, np.ndarray, np.ndarray]
     ) -> None:
         """Shares of the correction that gain on data not trained on, and the calibration of event probabilities."""
-        from oceankit.forecast._shrinking import shares
-
         past, record, starts, held = truth
         cells = record.layout.cells
         shift, log_spread = self._corrections(samples, own)
@@ -457,6 +465,7 @@ class Forecaster(Model):
         other = copy.copy(self)
         other.climatology, other.local = None, True
         other._fit_base(record, np.arange(len(record.axis)))
+        other._forget()
         other._shares, other._calibration, other._nets = shares, calibration, nets
         other._inputs.middle, other._inputs.width = middle, width
         return other
