@@ -5,12 +5,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 OUT ?= demo-output
 
-.PHONY: help demo test test-fast lint benchmark notebooks clean
+.PHONY: help demo replay test test-fast test-extra lint benchmark notebooks clean
 
 help:
 	@echo "make demo       the main job on real fields; products in $(OUT)/"
-	@echo "make test       the whole test suite with doctests"
+	@echo "make replay     the Tasman Sea heatwave of 2015/16 day by day, or DATA=your own; report.html in $(REPLAY)/"
+	@echo "make test       the test suite with doctests"
 	@echo "make test-fast  the same without the slow tests"
+	@echo "make test-extra what takes a minute a test: long twin experiments, memory on Slurm, the other notebooks"
 	@echo "make lint       ruff, mypy and import-linter"
 	@echo "make benchmark  every benchmark, each printing its figures"
 	@echo "make notebooks  execute the example notebooks in place"
@@ -27,17 +29,30 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[plot,demo,forecast]' --group dev
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[plot,demo,forecast,mpi]' --group dev
 	@touch $@
 
 demo: $(VENV)/.demo
 	$(BIN)/oceankit run examples/demo.yaml --output $(OUT)
 
+# Daily sea surface temperature around an event; anybody's own with DATA=, BASE= and DAYS=.
+DATA ?= ../shared/data/oisst_tasmania/oisst_tasmania_1982_2016.nc
+BASE ?= 1983 2011
+DAYS ?= 2015-08-01 2016-06-30
+PLACE ?= Western Tasman Sea
+PLACE_ZH ?= 塔斯曼海西部
+REPLAY ?= replay-output
+replay: $(VENV)/.dev
+	$(BIN)/oceankit replay $(DATA) $(REPLAY) --base $(BASE) --days $(DAYS) --units degC --place "$(PLACE)" --place-zh "$(PLACE_ZH)"
+
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto -m "not extra"
 
 test-fast: $(VENV)/.dev
-	$(BIN)/python -m pytest -n auto -m "not slow"
+	$(BIN)/python -m pytest -n auto -m "not slow and not extra"
+
+test-extra: $(VENV)/.dev
+	$(BIN)/python -m pytest -n auto -m extra tests
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -52,4 +67,4 @@ notebooks: $(VENV)/.dev
 	@for file in examples/*.ipynb; do echo "== $$file"; $(BIN)/python -m jupyter execute --inplace $$file || exit 1; done
 
 clean:
-	rm -rf $(VENV) $(OUT) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(OUT) $(REPLAY) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -23,7 +23,9 @@ _HOMES = {
     "heatwaves": "oceankit.anomaly",
     "spells": "oceankit.anomaly",
 }
-_ROOMS = ("anomaly", "assimilation", "cli", "fields", "forecast", "numerics", "observations", "products", "regridding")
+_ROOMS = (
+    "anomaly", "assimilation", "cli", "cluster", "fields", "forecast", "numerics", "observations", "products", "regridding",
+)  # fmt: skip
 
 __all__ = ["__version__", *_HOMES, *_ROOMS]
 

@@ -8,6 +8,7 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
+QUICK = ("01", "03")
 LARGEST = 750_000  # bytes; a repository keeps every version
 
 # A path from the root of a machine: behind a quote, a blank or the like, unlike "degC/km" or "https://".
@@ -75,7 +76,9 @@ def test_other_slashes_are_none(text):
 
 
 @pytest.mark.slow
-@each
+@pytest.mark.parametrize(
+    "path", [pytest.param(p, marks=[] if p.stem[:2] in QUICK else pytest.mark.extra, id=p.stem) for p in NOTEBOOKS]
+)
 def test_runs(path, tmp_path, samples):
     nbclient = pytest.importorskip("nbclient", reason="needs the group 'notebooks'")
     pytest.importorskip("ipykernel", reason="needs the group 'notebooks'")

@@ -14,7 +14,7 @@ from oceankit.anomaly._packing import Packing, packing_of
 from oceankit.anomaly._steps import require_no_holes
 from oceankit.anomaly.climatology import one_variable
 
-__all__ = ["Detection", "Options", "options_of", "percentile_of", "prepared", "segments_of"]
+__all__ = ["Detection", "Options", "Rules", "options_of", "percentile_of", "prepared", "segments_of"]
 
 
 class Options(NamedTuple):
@@ -28,6 +28,19 @@ class Options(NamedTuple):
     @property
     def sign(self) -> float:
         return -1.0 if self.cold else 1.0
+
+
+class Rules:
+    """What the kernels need to know of a record besides its values; small, as each task of a lazy field has a copy."""
+
+    def __init__(self, segments: np.ndarray, packing: Packing, options: Options) -> None:
+        self.segments, self.packing, self.options = segments, packing, options
+        runs = [np.arange(place, place + n, dtype=np.uint32) for _, place, n in segments]
+        self.places = np.concatenate(runs) if runs else np.empty(0, np.uint32)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A place for each day follows from the segments, which are few.
+        return Rules, (self.segments, self.packing, self.options)
 
 
 class Detection(NamedTuple):
@@ -45,6 +58,10 @@ class Detection(NamedTuple):
     packing: Packing
     convention: Convention
     options: Options
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(self.segments, self.packing, self.options)
 
     @property
     def dim(self) -> Hashable:

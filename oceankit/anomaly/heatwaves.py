@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from oceankit.anomaly._detection import Detection, Options, options_of, percentile_of, prepared
+from oceankit.anomaly._detection import Detection, Options, Rules, options_of, percentile_of, prepared
 from oceankit.anomaly._event_table import cell_coordinates, event_variables, over
 from oceankit.anomaly._heatwave_kernels import COLUMNS, N_STATUS, categories_of, follow
 from oceankit.anomaly._metrics import CATEGORIES
@@ -104,7 +104,7 @@ def heatwaves(
     detection = prepared(field, clim, options, time=time, allow_other_source=allow_other_source)
     ordered = detection.variable.transpose(..., detection.dim)
     fields = [ordered, detection.mean, detection.threshold]
-    cells, records = events_along(partial(events_of_rows, detection), fields, detection.dim)
+    cells, records = events_along(partial(events_of_rows, detection.rules), fields, detection.dim)
     return described(detection, ordered, cells, records, clim)
 
 
@@ -166,13 +166,13 @@ def heatwave_days(
 
 
 def events_of_rows(
-    detection: Detection, rows: np.ndarray, mean: np.ndarray, threshold: np.ndarray
+    rules: Rules, rows: np.ndarray, mean: np.ndarray, threshold: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cells and records of the events of (n, steps) rows of stored values; what has not ended at the last step ends there."""
     n = rows.shape[0]
-    o = detection.options
+    o = rules.options
     cells, records = follow(
-        native(rows), detection.packing.numbers, o.sign, mean, threshold, detection.places, detection.segments, 0, 0, False,
+        native(rows), rules.packing.numbers, o.sign, mean, threshold, rules.places, rules.segments, 0, 0, False,
         o.min_duration, o.max_gap, o.max_missing,
         np.zeros((n, N_STATUS), np.int64), np.zeros((n, COLUMNS)), np.full(n, np.nan),
     )  # fmt: skip
@@ -213,7 +213,7 @@ def _reference(clim: xr.Dataset) -> str:
 
 def _days(found: Detection) -> xr.DataArray:
     """Categories with time last."""
-    year = found.mean.dims[-1]
+    year, rules = found.mean.dims[-1], found.rules
 
     def categories(data: np.ndarray, mean: np.ndarray, threshold: np.ndarray) -> np.ndarray:
         lead = data.shape[:-1]
@@ -222,7 +222,7 @@ def _days(found: Detection) -> xr.DataArray:
         out = np.empty((n_rows, data.shape[-1]), np.int8)
 
         def work(start: int, stop: int) -> None:
-            out[start:stop] = categories_of_rows(found, *rows(start, stop))
+            out[start:stop] = categories_of_rows(rules, *rows(start, stop))
 
         threads.over_blocks(work, n_rows, block=block)
         return out.reshape(*lead, data.shape[-1])
@@ -234,10 +234,10 @@ def _days(found: Detection) -> xr.DataArray:
     )  # fmt: skip
 
 
-def categories_of_rows(detection: Detection, rows: np.ndarray, mean: np.ndarray, threshold: np.ndarray) -> np.ndarray:
+def categories_of_rows(rules: Rules, rows: np.ndarray, mean: np.ndarray, threshold: np.ndarray) -> np.ndarray:
     """int8 (n, steps) categories of the days of (n, steps) rows of stored values."""
-    o = detection.options
+    o = rules.options
     return categories_of(
-        native(rows), detection.packing.numbers, o.sign, mean, threshold, detection.places, detection.segments,
+        native(rows), rules.packing.numbers, o.sign, mean, threshold, rules.places, rules.segments,
         o.min_duration, o.max_missing,
     )  # fmt: skip

@@ -7,13 +7,16 @@ own values and on the observations that reach it, so tiles and chunks change not
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import dask
 import dask.array
 import numpy as np
 import xarray as xr
+from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from oceankit.assimilation import _ensemble_core as core
 from oceankit.assimilation import _ensemble_kernels as kernels
@@ -57,6 +60,8 @@ class Geometry(NamedTuple):
     """float64 (anchor rows, anchor columns, 2 or 3)"""
     flat: bool
     """Whether the grid has one dimension"""
+    lines: tuple[np.ndarray, np.ndarray] | None
+    """Longitudes and latitudes of the box, or x and y, where the grid is made of such lines"""
 
     def places(self, rows: slice, columns: slice) -> Places:
         """Those of a tile of the box."""
@@ -90,7 +95,8 @@ class Geometry(NamedTuple):
 
     def box(self, rows: slice, columns: slice) -> Geometry:
         """A part of the grid by itself."""
-        out = self._replace(at=self.at[rows, columns], origin=(rows.start, columns.start))
+        lines = None if self.lines is None else (self.lines[0][columns], self.lines[1][rows])
+        out = self._replace(at=self.at[rows, columns], origin=(rows.start, columns.start), lines=lines)
         if self.anchors is None:
             return out
         spans = [
@@ -101,6 +107,17 @@ class Geometry(NamedTuple):
         return out._replace(
             anchors=(known_rows[j], known_columns[i]), anchors_at=np.ascontiguousarray(self.anchors_at[j][:, i])
         )
+
+    def bare(self) -> Geometry:
+        """Without what `filled` makes again: it is sent with each chunk."""
+        return self if self.lines is None else self._replace(at=self.at[:0])
+
+    def filled(self) -> Geometry:
+        """With the positions of all places."""
+        if self.lines is None:
+            return self
+        lon, lat = np.meshgrid(*self.lines)
+        return self._replace(at=_positions(lon, lat, self.sphere == 0.0))
 
 
 def _between(known: np.ndarray, at: np.ndarray) -> tuple[slice, np.ndarray, np.ndarray]:
@@ -181,11 +198,9 @@ def _axis(field: xr.DataArray, name: str) -> xr.DataArray:
 def _geometry(grid: Grid, names: tuple[str, ...], stride: int | None) -> Geometry:
     lon, lat = grid.lon.values, grid.lat.values
     a, b = np.meshgrid(lon, lat) if grid.kind == "rectilinear" else (lon, lat)
-    shape = a.shape if a.ndim == 2 else (1, a.size)
-    places = places_at(a.ravel(), b.ravel(), [], (), grid.planar)
-    at = places.at.reshape(*shape, places.at.shape[1])
-    at[~np.isfinite(at).all(axis=2)] = np.inf
-    out = Geometry(at, np.empty((1, 0)), names, places.sphere, (0, 0), None, np.empty((0, 0, at.shape[2])), a.ndim == 1)
+    at, sphere = _positions(a, b, grid.planar), 0.0 if grid.planar else _KM
+    lines = (lon, lat) if grid.kind == "rectilinear" else None
+    out = Geometry(at, np.empty((1, 0)), names, sphere, (0, 0), None, np.empty((0, 0, at.shape[2])), a.ndim == 1, lines)
     if stride is None:
         return out
     if a.ndim != 2:
@@ -197,8 +212,16 @@ def _geometry(grid: Grid, names: tuple[str, ...], stride: int | None) -> Geometr
             f"WeightGrid({stride}) needs a position of every cell, and {int((~np.isfinite(at).all(axis=2)).sum())} have none; "
             "fill the coordinates on land, or leave weight_grid= out"
         )
-    rows, columns = (np.unique(np.append(np.arange(0, n, stride), n - 1)) for n in shape)
+    rows, columns = (np.unique(np.append(np.arange(0, n, stride), n - 1)) for n in a.shape)
     return out._replace(anchors=(rows, columns), anchors_at=np.ascontiguousarray(at[rows][:, columns]))
+
+
+def _positions(a: np.ndarray, b: np.ndarray, planar: bool) -> np.ndarray:
+    """Points (rows, columns, 2 or 3) of places by longitude and latitude, or x and y; those that have none are nowhere."""
+    at = places_at(a.ravel(), b.ravel(), [], (), planar).at
+    at = at.reshape(*(a.shape if a.ndim == 2 else (1, a.size)), at.shape[1])
+    at[~np.isfinite(at).all(axis=2)] = np.inf
+    return at
 
 
 # ---- the work ---------------------------------------------------------------------------------------------------------
@@ -334,34 +357,63 @@ def _where(at: np.ndarray, geometry: Geometry) -> str:
 def _lazy(group: Group, task: Task, system: core.System) -> tuple[list[Any], list[Any]]:
     """Each chunk of the grid by itself, with the observations that reach it."""
     number = len(group.grid_dims)
-    chunks = _chunks(group)
-    lead = [f.ndim - len(group.shape) for f in group.ordered]
+    chunks, levels = _chunks(group), group.shape[len(group.grid_dims) :]
+    lead = [f.shape[: f.ndim - len(group.shape)] for f in group.ordered]
     data = [
-        _rechunked(f.data, [*[(n,) for n in f.shape[:k]], *chunks, *[(n,) for n in group.shape[number:]]])
-        for f, k in zip(group.ordered, lead, strict=True)
+        _rechunked(f.data, [*[(n,) for n in before], *chunks, *[(n,) for n in levels]])
+        for f, before in zip(group.ordered, lead, strict=True)
     ]
-    delayed = [d.to_delayed().reshape(tuple(len(c) for c in chunks)) for d in data]
-    out = [np.empty(delayed[0].shape, object) for _ in range(len(data) + len(SAID))]
-    shared = dask.delayed(task, traverse=False)
-    for at in np.ndindex(delayed[0].shape):
+    # Prepared observations are in the graph once, and each chunk takes its own of them; where they are more than a chunk is,
+    # it is given no others.
+    once = system.everywhere or system.s.nbytes + system.perturbed.nbytes <= _largest(data)
+    known = [blocks.Shared(task).delayed, *([blocks.Shared(system).delayed] if once else [])]
+    token = uuid4().hex
+    done, tasks = f"analysed-{token}", {}
+    for at in np.ndindex(*(len(c) for c in chunks)):
         spans = tuple(slice(sum(c[:k]), sum(c[: k + 1])) for c, k in zip(chunks, at, strict=True))
         geometry = group.geometry.box(*(spans if number == 2 else (slice(0, 1), *spans)))
-        mine = core.cut(system, geometry.reached())
-        shape = (*(s.stop - s.start for s in spans), *group.shape[number:])
-        both = dask.delayed((geometry, mine), traverse=False)
-        done = dask.delayed(_chunk, pure=False)(shared, both, shape, *(d[at] for d in delayed))
-        for k, d in enumerate(data):
-            out[k][at] = dask.array.from_delayed(done[0][k], (*d.shape[: lead[k]], *shape), d.dtype)
-        for k, kind in enumerate(_KINDS):
-            out[len(data) + k][at] = dask.array.from_delayed(done[1][k], shape, kind)
-    arrays = [_joined(o, first, number) for o, first in zip(out, [*lead, *[0] * len(SAID)], strict=True)]
+        mine = None if once else core.cut(system, geometry.reached())
+        shape = (*(s.stop - s.start for s in spans), *levels)
+        # What belongs to one chunk alone is a part of the function, which Dask does not look into.
+        tasks[(done, *at)] = (
+            partial(_chunk, geometry.bare(), mine, shape), [d.key for d in known],
+            *((d.name, *_key(d.ndim, len(before), at)) for d, before in zip(data, lead, strict=True)),
+        )  # fmt: skip
+    graph = HighLevelGraph.from_collections(done, tasks, dependencies=[*data, *known])
+    kinds = [*(d.dtype for d in data), *_KINDS]
+    arrays = []
+    for k, (before, kind) in enumerate(zip([*lead, *[()] * len(SAID)], kinds, strict=True)):
+        name, sizes = f"analysis-{k}-{token}", (*((n,) for n in before), *chunks, *((n,) for n in levels))
+        which = (0, k) if k < len(data) else (1, k - len(data))
+        layer: dict[Any, Any] = {
+            (name, *_key(len(sizes), len(before), at)): (_one_of, (done, *at), *which)
+            for at in np.ndindex(*(len(c) for c in chunks))
+        }
+        layers = HighLevelGraph({**graph.layers, name: MaterializedLayer(layer)}, {**graph.dependencies, name: {done}})
+        arrays.append(dask.array.Array(layers, name, sizes, meta=np.empty((0,) * len(sizes), kind)))
     return arrays[: len(data)], arrays[len(data) :]
 
 
+def _key(ndim: int, first: int, at: tuple[int, ...]) -> tuple[int, ...]:
+    """Number of a chunk of an array that is cut along the grid alone; the grid's dimensions begin at ``first``."""
+    return (*[0] * first, *at, *[0] * (ndim - first - len(at)))
+
+
 def _chunk(
-    task: Task, observed: tuple[Geometry, core.System], shape: tuple[int, ...], *values: np.ndarray
+    geometry: Geometry, mine: core.System | None, shape: tuple[int, ...], known: list[Any], *values: np.ndarray
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    return _box(task, *observed, shape, *values)
+    geometry = geometry.filled()
+    system = core.cut(known[1], geometry.reached()) if mine is None else mine
+    return _box(known[0], geometry, system, shape, *values)
+
+
+def _one_of(found: tuple[list[np.ndarray], ...], which: int, k: int) -> np.ndarray:
+    return found[which][k]
+
+
+def _largest(data: Sequence[Any]) -> int:
+    """Bytes of the largest chunk, of all fields together."""
+    return sum(int(np.prod([max(c) for c in d.chunks], dtype=np.int64)) * d.dtype.itemsize for d in data)
 
 
 def _chunks(group: Group) -> list[tuple[int, ...]]:
@@ -375,13 +427,3 @@ def _rechunked(data: Any, chunks: Sequence[tuple[int, ...]]) -> Any:
     if dask.is_dask_collection(data):
         return data.rechunk(tuple(chunks))
     return dask.array.from_array(np.asarray(data), chunks=tuple(chunks))
-
-
-def _joined(pieces: np.ndarray, first: int, number: int) -> Any:
-    """Chunks of the grid as one array; the grid's dimensions begin at ``first``."""
-    for axis in reversed(range(number)):
-        joined = np.empty(pieces.shape[:-1], object)
-        for at in np.ndindex(joined.shape):
-            joined[at] = dask.array.concatenate(list(pieces[at]), axis=first + axis)
-        pieces = joined
-    return pieces.item()

@@ -14,10 +14,19 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from oceankit._version import __version__
-from oceankit.cli._choices import CONVENTIONS, EXTRAPOLATE, LEVELS_METHODS, LEVELS_OUTSIDE, LIMITERS, REGRID_METHODS
+from oceankit.cli._choices import (
+    CONVENTIONS,
+    EXTRAPOLATE,
+    KINDS,
+    LEVELS_METHODS,
+    LEVELS_OUTSIDE,
+    LIMITERS,
+    REGRID_METHODS,
+)
 
 if TYPE_CHECKING:
     from oceankit.cli._nodes import Mistake
+    from oceankit.cli.reading import RunFile
 
 __all__ = ["main"]
 
@@ -28,17 +37,114 @@ def main() -> None:
     """Regridding, assimilation and anomaly detection for big ocean data."""
 
 
+_OUTPUT = click.option(
+    "--output",
+    "-o",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Output folder; by default as the file says.",
+)
+_ONLY = click.option("--only", multiple=True, metavar="STEP", help="Run this step alone; may be given several times.")
+_CLUSTER = click.option(
+    "--cluster", type=click.Choice(KINDS), help="Where the work is done; options are under 'cluster' in the run file."
+)
+_DEBUG = click.option("--debug", is_flag=True, help="Show the full traceback where something fails.")
+
+
 @main.command()
 @click.argument("runfile", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--output", "-o", type=click.Path(file_okay=False, path_type=Path), help="Output folder.")
+@_OUTPUT
 @click.option("--check", is_flag=True, help="Only check the run file; list every mistake with its line.")
-@click.option("--only", multiple=True, metavar="STEP", help="Run this step alone; may be given several times.")
-@click.option("--debug", is_flag=True, help="Show the full traceback where a stage fails.")
-def run(runfile: Path, output: Path | None, check: bool, only: tuple[str, ...], debug: bool) -> None:
+@_ONLY
+@_CLUSTER
+@click.option("--fresh", is_flag=True, help="Begin anew, whatever an earlier run that was cut off has finished.")
+@_DEBUG
+def run(
+    runfile: Path,
+    output: Path | None,
+    check: bool,
+    only: tuple[str, ...],
+    cluster: str | None,
+    fresh: bool,
+    debug: bool,
+) -> None:
     """Run the steps of RUNFILE (YAML): regrid, assimilate, find anomalies; write products, figures and bulletins.
 
-    'oceankit schema' says what a run file may hold.
+    A run that was cut off goes on where it was when the same command is given again. 'oceankit schema' says what a run file
+    may hold.
     """
+    checked, folder = _checked(runfile, output, only)
+    if check:
+        names = [step["name"] for _, step in checked.steps]
+        click.echo(f"{runfile}: no mistakes; {len(names)} step{'s' * (len(names) != 1)}: {', '.join(names)}")
+        return
+    from oceankit.cli.clustering import run_on, site_for
+
+    with _told_in_one_line(debug):
+        run_on(site_for(checked, cluster, folder), checked, folder, only=only, debug=debug, fresh=fresh)
+
+
+@main.command()
+@click.argument("runfile", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_OUTPUT
+@_ONLY
+@_CLUSTER
+@click.option("--dry-run", is_flag=True, help="Print the job script, and write and submit nothing.")
+@click.option("--force", is_flag=True, help="Replace a job script that was edited.")
+@_DEBUG
+def submit(
+    runfile: Path,
+    output: Path | None,
+    only: tuple[str, ...],
+    cluster: str | None,
+    dry_run: bool,
+    force: bool,
+    debug: bool,
+) -> None:
+    """Write a job script that runs RUNFILE, into the output folder, and hand it to the batch system (sbatch or qsub)."""
+    checked, folder = _checked(runfile, output, only)
+    from oceankit.cli.clustering import site_for, submit_run
+
+    with _told_in_one_line(debug):
+        submit_run(site_for(checked, cluster, folder), checked, folder, only=only, dry=dry_run, force=force)
+
+
+@main.command()
+@click.argument("output", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--here", is_flag=True, help="Go on in this process, also where the run was a job.")
+@_DEBUG
+def resume(output: Path, here: bool, debug: bool) -> None:
+    """Go on with the run into the folder OUTPUT that was cut off: its job is submitted again, or it runs here."""
+    from oceankit.cli.clustering import resume_run
+
+    with _told_in_one_line(debug):
+        resume_run(output, here=here, check=_checked, debug=debug)
+
+
+@main.command()
+@click.argument("runfile", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--memory", help="Of one worker, such as 4GiB; by default as the run file says.")
+@click.option("--workers", type=click.IntRange(1), help="Worker processes; by default as the run file says, or 1.")
+@click.option("--threads", type=click.IntRange(1), help="Of each worker; by default as the run file says, or 1.")
+@_DEBUG
+def plan(runfile: Path, memory: str | None, workers: int | None, threads: int | None, debug: bool) -> None:
+    """Say how the steps of RUNFILE are cut to fit the memory of the workers, and what they read, move and write."""
+    checked, _ = _checked(runfile, None, ())
+    from oceankit.cluster import plan as planned
+
+    said = checked.values.get("cluster") or {}
+    memory, workers, threads = (
+        memory or said.get("memory"),
+        workers or said.get("workers"),
+        threads or said.get("threads"),
+    )
+    if memory is None:
+        raise click.ClickException(f"{runfile} does not say how much memory a worker has; give --memory, such as 4GiB")
+    with _told_in_one_line(debug):
+        click.echo(str(planned(checked, memory=memory, workers=workers or 1, threads=threads or 1)))
+
+
+def _checked(runfile: Path, output: Path | None, only: tuple[str, ...]) -> "tuple[RunFile, Path]":
+    """The run file and the output folder; mistakes end the command."""
     # A figure is drawn to a file, on machines with and without a screen.
     os.environ.setdefault("MPLBACKEND", "Agg")
     from oceankit.cli import preflight, reading
@@ -52,12 +158,7 @@ def run(runfile: Path, output: Path | None, check: bool, only: tuple[str, ...], 
     unknown = [name for name in only if name not in names]
     if unknown:
         raise click.ClickException(f"--only {unknown[0]}: {runfile} has no such step; it has {', '.join(names)}")
-    if check:
-        click.echo(f"{runfile}: no mistakes; {len(names)} step{'s' * (len(names) != 1)}: {', '.join(names)}")
-        return
-    from oceankit.cli.running import run_steps
-
-    run_steps(checked, folder, only=only, debug=debug)
+    return checked, folder
 
 
 def _refuse(runfile: Path, mistakes: "list[Mistake]") -> NoReturn:
@@ -202,11 +303,50 @@ def detect(**given: Any) -> None:
         detect_files(search_of(given))
 
 
+@main.command()
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.argument("out", type=click.Path(path_type=Path), metavar="TARGET_FOLDER")
+@click.option(
+    "--base", nargs=2, required=True, metavar="FIRST LAST", help="Years of the base period of the climatology."
+)
+@click.option(
+    "--train", nargs=2, metavar="FIRST LAST", help="What the forecasts learn from; by default the base period."
+)
+@click.option("--days", nargs=2, required=True, metavar="FIRST LAST", help="Days that are lived.")
+@click.option("--variable", metavar="NAME", help="By default the only field along time.")
+@click.option("--units", help="Where the files do not say them.")
+@click.option("--leads", type=click.IntRange(1), default=14, show_default=True, help="Days ahead.")
+@click.option("--share", type=float, default=0.1, show_default=True, help="Part of the area that has to reach a level.")
+@click.option("--confidence", type=float, default=0.5, show_default=True, help="Probability with which it has to.")
+@click.option("--hold", type=int, default=3, show_default=True, help="Days without a level before an alert falls.")
+@click.option("--late", type=float, default=0.05, show_default=True, help="Share of the days that come late.")
+@click.option("--again", type=float, default=0.03, show_default=True, help="Share of the days that come twice.")
+@click.option("--corrected", type=float, default=0.05, show_default=True, help="Share that comes wrong first.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the deliveries and of the training.")
+@click.option("--maps", type=int, default=1, show_default=True, help="Every how many days a map is drawn; 0: never.")
+@click.option("--place", help="Name of the sea.")
+@click.option("--place-zh", help="Its Chinese name.")
+@click.option("--centre", help="Who issues the bulletins.")
+@click.option("--debug", is_flag=True, help="Show the full traceback where something fails.")
+def replay(**given: Any) -> None:
+    """Live through days of an archive, daily files SOURCE..., as a duty officer would have, with what existed on each day.
+
+    TARGET_FOLDER gets a folder for each day and report.html. A replay that was cut off goes on with the same command. For
+    example, 'oceankit replay sst_*.nc out --base 1983 2011 --days 2015-08-01 2016-06-30'.
+    """
+    from oceankit.cli.replaying import replay_files
+
+    with _told_in_one_line(given.pop("debug")):
+        replay_files(given)
+
+
 @contextmanager
 def _told_in_one_line(debug: bool) -> Iterator[None]:
     """What goes wrong as one line that says what to do; with ``debug`` as it is."""
     try:
         yield
+    except click.ClickException:
+        raise
     except Exception as error:
         if debug:
             raise

@@ -5,8 +5,8 @@ As in the rooms of the library, whose import would cost seconds; tests hold them
 
 __all__ = [
     "ASSIMILATION_METHODS", "BINNING", "CHECKS", "CONVENTIONS", "COVARIANCES", "EXTRAPOLATE", "FILTERS", "FORECASTERS",
-    "INFLATIONS", "KEYS_OF_METHODS", "LEVELS_METHODS", "LEVELS_OUTSIDE", "LIMITERS", "LOCALIZATIONS", "NEEDED_BY_METHODS",
-    "PRETRAINED", "REGRID_METHODS", "TAPERS",
+    "INFLATIONS", "KEYS_OF_METHODS", "KINDS", "LEVELS_METHODS", "LEVELS_OUTSIDE", "LIMITERS", "LOCALIZATIONS",
+    "NEEDED_BY_METHODS", "PRETRAINED", "REGRID_METHODS", "TAPERS",
 ]  # fmt: skip
 
 BINNING = ("mean", "median", "min", "max", "count")
@@ -25,6 +25,8 @@ INFLATIONS = ("multiplicative", "forgetting", "rtps", "rtpp")
 CHECKS = ("reject", "k_factor")
 
 CONVENTIONS = ("oliver", "heatwaveR", "heatwave3", "xmhw")
+
+KINDS = ("local", "slurm", "pbs", "slurm-allocation", "mpi")
 
 FORECASTERS = ("forecaster", "climatology", "persistence", "damped_persistence", "lim", "ridge", "blend")
 PRETRAINED = ("sst_daily", "surge_hourly")

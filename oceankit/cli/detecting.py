@@ -17,7 +17,7 @@ from oceankit.cli.places import found, size_text
 from oceankit.cli.regridding import RefusedError
 from oceankit.fields import coordinates, open_fields
 
-__all__ = ["Search", "detect_files", "search_of"]
+__all__ = ["Search", "chosen", "detect_files", "search_of"]
 
 # What the library takes as it is, and what tells how values are packed.
 _BYTES, _PACKING = 2, ("scale_factor", "add_offset", "_FillValue", "missing_value")
@@ -83,7 +83,7 @@ def detect_files(search: Search) -> None:
 def _how_to_open(sources: Sequence[str], variable: str | None) -> tuple[str, dict[str, Any], str]:
     """Which variable, options of `open_fields`, and in words how values are taken that the files pack."""
     with open_fields(sources[0], chunks=None, mask_and_scale=False) as ds:
-        name = _chosen(ds, variable)
+        name = chosen(ds, variable)
         first = _packing(ds[name])
     alike = first is not None
     for source in sources[1:] if alike else ():
@@ -96,7 +96,7 @@ def _how_to_open(sources: Sequence[str], variable: str | None) -> tuple[str, dic
     return name, options, "" if first is None else "unpacked, as not all files are packed alike"
 
 
-def _chosen(ds: xr.Dataset, variable: str | None) -> str:
+def chosen(ds: xr.Dataset, variable: str | None) -> str:
     """The variable that is asked for, or the only one that could be."""
     if variable is not None:
         if variable not in ds.data_vars:

@@ -31,8 +31,9 @@ _NEEDED = (
 # Package, and the extra that brings it.
 _OPTIONAL = {
     "matplotlib": "plot", "cartopy": "plot", "cmocean": "plot", "basemap-data": "plot", "torch": "forecast",
-    "safetensors": "forecast", "utide": "forecast", "distributed": "cluster", "dask-jobqueue": "cluster", "cfgrib": "grib",
-    "rioxarray": "geotiff", "iris-sample-data": "demo",
+    "safetensors": "forecast", "utide": "forecast", "distributed": "cluster", "dask-jobqueue": "cluster", "bokeh": "cluster",
+    "cryptography": "cluster", "dask-mpi": "mpi", "mpi4py": "mpi", "cfgrib": "grib", "rioxarray": "geotiff",
+    "iris-sample-data": "demo",
 }  # fmt: skip
 _THREADS = ("OCEANKIT_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 _SLURM = ("sbatch", "srun", "sinfo", "squeue")

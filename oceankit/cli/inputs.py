@@ -1,6 +1,7 @@
 """From the `input` of a step to a field: open, choose the variable, put attributes right, select a part."""
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,14 @@ class Input:
         return self.ds[self.variable]
 
 
-def opened(spec: Mapping[str, Any], folder: Path, *, tiles: bool = False, static: bool = False) -> Input:
+def opened(
+    spec: Mapping[str, Any],
+    folder: Path,
+    *,
+    tiles: bool = False,
+    static: bool = False,
+    chunks: Mapping[Hashable, int] | None = None,
+) -> Input:
     """Open an `input`, lazily, and select the part that is wanted.
 
     Parameters
@@ -51,6 +59,8 @@ def opened(spec: Mapping[str, Any], folder: Path, *, tiles: bool = False, static
         Whether all members of a part of the grid will be wanted together, as assimilation does.
     static
         Whether members are of different dates, which are none of the field's: a single time is left out.
+    chunks
+        Those of a plan, by the field's dimensions; None: as the files suggest.
 
     Raises
     ------
@@ -63,7 +73,7 @@ def opened(spec: Mapping[str, Any], folder: Path, *, tiles: bool = False, static
             sources += found(path, folder)
         except PlaceError as error:
             raise ProblemError(("paths", number), str(error)) from error
-    ds = _joined(spec, sources, tiles, static)
+    ds = _joined(spec, sources, tiles, static, chunks)
     variable = spec["variable"]
     if variable not in ds.data_vars:
         known = [str(n) for n, v in ds.data_vars.items() if v.dtype.kind in "fiu"]
@@ -86,10 +96,26 @@ def opened(spec: Mapping[str, Any], folder: Path, *, tiles: bool = False, static
         data = narrowed(data, "member", numbers)
         if not isinstance(numbers, list):  # one field, and no ensemble of one
             data = replace(data, ds=data.ds.isel(member=0, drop=True))
+    if chunks is not None:
+        data = replace(data, ds=_whole_again(data.ds, variable, chunks))
     return replace(data, ds=members.timeless(data.ds, variable)) if static else data
 
 
-def _joined(spec: Mapping[str, Any], sources: list[str], tiles: bool, static: bool) -> xr.Dataset:
+def _whole_again(ds: xr.Dataset, variable: str, chunks: Mapping[Hashable, int]) -> xr.Dataset:
+    """What a plan has in one piece and several files, or a part of one, brought in several."""
+    field = ds[variable]
+    pieces = {d: len(c) for d, c in field.chunksizes.items()}
+    whole = [d for d, n in chunks.items() if pieces.get(d, 1) > 1 and n >= field.sizes[d]]
+    return ds.assign({variable: field.chunk(dict.fromkeys(whole, -1))}) if whole else ds
+
+
+def _joined(
+    spec: Mapping[str, Any],
+    sources: list[str],
+    tiles: bool,
+    static: bool,
+    wanted: Mapping[Hashable, int] | None,
+) -> xr.Dataset:
     """The files as one dataset: joined by their coordinates, or a member each."""
     engine, variable, dim = spec.get("engine"), spec["variable"], spec.get("members")
 
@@ -100,7 +126,15 @@ def _joined(spec: Mapping[str, Any], sources: list[str], tiles: bool, static: bo
 
     try:
         ds = joined("auto")
-        if tiles and variable in ds.data_vars:
+        if wanted is not None and variable in ds.data_vars:
+            # Members are named later; those of a file each are not cut.
+            own = {dim if d == "member" and dim not in (None, members.FILES) else d: n for d, n in wanted.items()}
+            dims = set(ds[variable].dims) - ({"member"} if dim == members.FILES else set())
+            with warnings.catch_warnings():
+                # The plan has weighed that, and says so.
+                warnings.filterwarnings("ignore", message="The specified chunks separate", category=UserWarning)
+                ds = joined({d: n for d, n in own.items() if d in dims})
+        elif tiles and variable in ds.data_vars:
             chunks = members.tiles_of(ds, variable, None if dim == members.FILES else dim)
             ds = ds if chunks == "auto" else joined(chunks)
     except (ValueError, ImportError) as error:

@@ -5,9 +5,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import xarray as xr
@@ -20,10 +21,14 @@ from oceankit.cli._forecast_checks import SAVED
 from oceankit.cli.assimilating import assimilate, completed
 from oceankit.cli.forecasting import make_forecast
 from oceankit.cli.heatwaves import find_heatwaves
+from oceankit.cli.ledger import Ledger
 from oceankit.cli.reading import RunFile
 from oceankit.cli.work import Work, depart, find_events, open_input, regrid, relevel
 
-__all__ = ["StageError", "run_steps"]
+if TYPE_CHECKING:
+    from oceankit.cluster.planning import Plan
+
+__all__ = ["Account", "StageError", "run_steps"]
 
 
 COMPUTING: dict[str, Callable[[Work], str]] = {
@@ -49,8 +54,26 @@ class StageError(click.ClickException):
         super().__init__(f"step {step!r}, stage {stage!r}: {words}")
 
 
-def run_steps(run: RunFile, output: Path, *, only: Sequence[str] = (), debug: bool = False) -> list[tuple[str, Path]]:
-    """Run the steps; returns what each has written.
+@dataclass
+class Account:
+    """What a run has done."""
+
+    written: list[tuple[str, Path]] = field(default_factory=list)
+    """Step and file."""
+    stages: list[tuple[str, str, float, str]] = field(default_factory=list)
+    """Step, stage, seconds and what it says of itself."""
+
+
+def run_steps(
+    run: RunFile,
+    output: Path,
+    *,
+    only: Sequence[str] = (),
+    debug: bool = False,
+    ledger: Ledger | None = None,
+    plan: "Plan | None" = None,
+) -> Account:
+    """Run the steps that an earlier run has not finished; returns what each has written and how long its stages took.
 
     Raises
     ------
@@ -59,23 +82,36 @@ def run_steps(run: RunFile, output: Path, *, only: Sequence[str] = (), debug: bo
     """
     steps = [step for _, step in run.steps if not only or step["name"] in only]
     begin = time.perf_counter()
+    ledger = ledger or Ledger(run, output)
     click.echo(f"oceankit {__version__}: {run.path}, {len(steps)} step{'s' * (len(steps) != 1)}, into {output}/")
-    written: list[tuple[str, Path]] = []
-    for step in steps:
-        _Runner(run, Work(step, run.folder), output, written, debug).go()
-    _table(written, output, time.perf_counter() - begin)
-    return written
+    account = Account()
+    try:
+        for step in steps:
+            work = Work(step, run.folder, plan={} if plan is None else plan.of(step["name"]))
+            _Runner(run, work, output, account, debug, ledger).go()
+    except Exception:
+        ledger.failed()
+        raise
+    ledger.close()
+    _table(account.written, output, time.perf_counter() - begin)
+    return account
 
 
 class _Runner:
     """One step on its way through the stages."""
 
-    def __init__(self, run: RunFile, work: Work, output: Path, written: list[tuple[str, Path]], debug: bool) -> None:
-        self.run, self.work, self.output, self.written, self.debug = run, work, output, written, debug
+    def __init__(self, run: RunFile, work: Work, output: Path, account: Account, debug: bool, ledger: Ledger) -> None:
+        self.run, self.work, self.output, self.account, self.debug = run, work, output, account, debug
+        self.ledger = ledger
 
     def go(self) -> None:
         step = self.work.step
         click.echo(f"\n{click.style(step['name'], bold=True)}  {step['title'] or ''}".rstrip())
+        there = self.ledger.complete(step)
+        if there is not None:
+            click.echo("  finished by an earlier run")
+            self.account.written += [(step["name"], path) for path in there]
+            return
         members = (step["assimilate"] or {}).get("save_ensemble")
         if members:
             self.work.keep = partial(self._members, members)
@@ -102,73 +138,77 @@ class _Runner:
             self._stage("figure", partial(self._figure, figure))
         if step["bulletin"] is not None:
             self._stage("bulletin", self._bulletin)
+        self.ledger.finished(step)
 
     def _product(self, metadata: dict[str, Any]) -> str:
-        path = self._place(self.work.step["product"]["file"])
-        storing.write_product(self.work, path, metadata)
+        write = partial(storing.write_product, self.work, metadata=metadata)
+        told = self._file(self.work.step["product"]["file"], write, partial(write, there=True))
         corrected = self.work.corrected
         if corrected is None or corrected.n_bounded is None:
-            return self._done(path)
+            return told
         method = self.work.step["assimilate"]["method"]
-        return f"{self._done(path)}; {corrected.n_bounded} values{' of members' * (method in FILTERS)} set to a bound"
+        return f"{told}; {corrected.n_bounded} values{' of members' * (method in FILTERS)} set to a bound"
 
     def _members(self, name: str, members: xr.Dataset) -> xr.Dataset:
-        path = self._place(name)
-        stored = storing.write_members(self.work, members, path, self.run.values["metadata"] or {})
-        self._done(path)
-        return stored
+        common = self.run.values["metadata"] or {}
+        stored: list[xr.Dataset] = []
+
+        def write(path: Path, there: bool = False) -> None:
+            stored.append(storing.write_members(self.work, members, path, common, there=there))
+
+        self._file(name, write, partial(write, there=True))
+        return stored[0]
 
     def _observations(self, name: str, metadata: dict[str, Any]) -> str:
-        path = self._place(name)
-        storing.write_observations(self.work, completed(self.work), path, metadata)
-        return self._done(path)
+        return self._file(
+            name, lambda path: storing.write_observations(self.work, completed(self.work), path, metadata)
+        )
 
     def _events(self, name: str, metadata: dict[str, Any]) -> str:
-        path = self._place(name)
-        storing.write_heatwaves(self.work, path, metadata)
-        return self._done(path)
+        return self._file(name, partial(storing.write_heatwaves, self.work, metadata=metadata))
 
     def _days(self, name: str, metadata: dict[str, Any]) -> str:
-        path = self._place(name)
-        storing.write_days(self.work, path, metadata)
-        return self._done(path)
+        write = partial(storing.write_days, self.work, metadata=metadata)
+        return self._file(name, write, partial(write, there=True))
 
     def _forecast(self, key: str, name: str, metadata: dict[str, Any]) -> str:
-        path = self._place(name)
-        storing.write_forecast(self.work, key, path, metadata)
-        return self._done(path)
+        return self._file(name, partial(storing.write_forecast, self.work, key, metadata=metadata))
 
     def _report(self) -> str:
         from oceankit.cli.figures import draw_regridding
 
-        path = self._place(self.work.step["regrid"]["report"])
-        draw_regridding(self.work, path)
-        return self._done(path)
+        return self._file(self.work.step["regrid"]["report"], partial(draw_regridding, self.work))
 
     def _figure(self, spec: dict[str, Any]) -> str:
         # Figures cost an import of matplotlib: only where one is asked for.
         from oceankit.cli.figures import draw
 
-        path = self._place(spec["file"])
-        self.work.figures.append((path, draw(self.work, spec, path)))
-        return self._done(path)
+        def make(path: Path) -> None:
+            self.work.figures.append((path, draw(self.work, spec, path)))
+
+        # Also where it is there: the caption that a bulletin prints is found while it is drawn.
+        return self._file(spec["file"], make, make)
 
     def _bulletin(self) -> str:
         from oceankit.cli.telling import tell
 
         spec = self.work.step["bulletin"]
-        path = self._place(spec["file"])
-        tell(self.work, spec, path, self.run.values["centre"])
-        return self._done(path)
+        return self._file(spec["file"], lambda path: tell(self.work, spec, path, self.run.values["centre"]))
 
-    def _place(self, name: str) -> Path:
+    def _file(self, name: str, make: Callable[[Path], None], take: Callable[[Path], None] | None = None) -> str:
+        """Make a file, or ``take`` what an earlier run has made, where anything is to be taken from it."""
+        step = self.work.step
         path = self.output / name
+        there = self.ledger.has(step, path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        return path
-
-    def _done(self, path: Path) -> str:
-        self.written.append((self.work.step["name"], path))
-        return f"{path.relative_to(self.output)}, {places.size_text(path)}"
+        if not there:
+            make(path)
+        elif take is not None:
+            take(path)
+        self.ledger.wrote(step, path, self.work.sources)
+        self.account.written.append((step["name"], path))
+        told = f"{path.relative_to(self.output)}, {places.size_text(path)}"
+        return f"{told}, of an earlier run" if there else told
 
     def _stage(self, name: str, work: Callable[[], str]) -> None:
         begin = time.perf_counter()
@@ -184,8 +224,9 @@ class _Runner:
             if self.debug:
                 raise
             raise StageError(self.work.step["name"], name, error) from error
-        seconds = f"{time.perf_counter() - begin:.1f} s"
-        click.echo(f"{chr(13) + chr(27) + '[2K' if live else ''}  {name:<13}{told}  [{seconds}]")
+        seconds = time.perf_counter() - begin
+        self.account.stages.append((self.work.step["name"], name, seconds, told))
+        click.echo(f"{chr(13) + chr(27) + '[2K' if live else ''}  {name:<13}{told}  [{seconds:.1f} s]")
 
 
 class _OneLine(io.TextIOBase):

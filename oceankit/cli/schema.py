@@ -5,6 +5,7 @@ from typing import Any
 
 from oceankit.cli._assimilation_schema import ASSIMILATE
 from oceankit.cli._choices import CONVENTIONS
+from oceankit.cli._cluster_schema import CLUSTER, fits
 from oceankit.cli._forecast_schema import FORECAST
 from oceankit.cli._grid_schema import LEVELS, REGRID
 from oceankit.cli._input_schema import INPUT
@@ -232,6 +233,7 @@ RUN_FILE = Section(
         "title": Key(Text(), "what the run is about"),
         "centre": Key(Text(), "issuing centre on bulletins"),
         "metadata": Key(METADATA, "attributes of every product"),
+        "cluster": Key(CLUSTER, "where the work is done; in this process if left out", check=fits),
         "output": Key(Path(), "output folder, relative to the run file; `--output` goes before it", default="output"),
         "steps": Key(Several(STEP), "what to do, in order", required=True),
     },

@@ -23,13 +23,16 @@ __all__ = [
 ]
 
 
-def write_product(work: Work, path: Path, metadata: dict[str, Any]) -> None:
-    """Write the result of a step, and go on with what is on disk, so that figures compute nothing twice."""
+def write_product(work: Work, path: Path, metadata: dict[str, Any], *, there: bool = False) -> None:
+    """Write the result of a step, unless it is ``there`` already, and go on with what is on disk: figures compute nothing
+    twice.
+    """
     ds, names = _assembled(work)
-    ds.attrs.update(_scores(work))
-    if work.status:
-        ds.attrs["data_status"] = work.status
-    fields.write(ds, path, metadata=metadata, inputs=work.sources, options=_options(work))
+    if not there:
+        ds.attrs.update(_scores(work))
+        if work.status:
+            ds.attrs["data_status"] = work.status
+        _write(ds, path, metadata=metadata, inputs=work.sources, options=_options(work))
     stored = open_fields(path)
     for (owner, attribute), name in names.items():
         if owner == "maps":
@@ -39,15 +42,26 @@ def write_product(work: Work, path: Path, metadata: dict[str, Any]) -> None:
             setattr(getattr(work, owner) if owner else work, attribute, stored[name])
 
 
-def write_members(work: Work, members: xr.Dataset, path: Path, common: dict[str, Any]) -> xr.Dataset:
-    """Write the members of an analysis with what is said of each place; returns what is on disk, lazily."""
+def _write(ds: xr.Dataset, path: Path, **how: Any) -> None:
+    """Write; what is lazy tile by tile, so that a run that is cut off goes on with the tiles that are missing."""
+    lazy = any(v.chunks is not None for v in ds.data_vars.values())
+    fields.write(ds.unify_chunks() if lazy else ds, path, resume=lazy, **how)
+
+
+def write_members(
+    work: Work, members: xr.Dataset, path: Path, common: dict[str, Any], *, there: bool = False
+) -> xr.Dataset:
+    """Write the members of an analysis with what is said of each place, unless they are ``there``; returns what is on disk,
+    lazily.
+    """
     field = members[work.data.variable]
     described = field.assign_attrs(long_name=f"members of the analysis of {label_of(field).lower()}")
     ds = _with_bounds(members.assign({work.data.variable: described}), work)
     ds.attrs = {"data_status": work.status} if work.status else {}
     metadata = metadata_of(work, common)
     metadata["title"] = f"{metadata['title']}: members of the analysis"
-    fields.write(ds, path, metadata=metadata, inputs=work.sources, options=_options(work))
+    if not there:
+        _write(ds, path, metadata=metadata, inputs=work.sources, options=_options(work))
     stored = open_fields(path)
     # On the grid's own chunks, whatever those of the file are.
     stored[work.data.variable].attrs["long_name"] = label_of(field)
@@ -97,14 +111,15 @@ def write_forecast(work: Work, key: str, path: Path, metadata: dict[str, Any]) -
     fields.write(ds, path, metadata=said, inputs=work.sources, options=_options(work))
 
 
-def write_days(work: Work, path: Path, metadata: dict[str, Any]) -> None:
-    """Write the category of each day, and go on with what is on disk."""
+def write_days(work: Work, path: Path, metadata: dict[str, Any], *, there: bool = False) -> None:
+    """Write the category of each day, unless it is ``there``, and go on with what is on disk."""
     assert work.heatwaves is not None  # the key lies under 'heatwaves'
     days = work.heatwaves.days
     ds = _with_bounds(days.to_dataset(), work)
     ds.attrs = {"data_status": work.status} if work.status else {}
     said = {**metadata, "title": f"{metadata['title']}: {days.attrs['long_name']}"}
-    fields.write(ds, path, metadata=said, inputs=work.sources, options=_options(work))
+    if not there:
+        _write(ds, path, metadata=said, inputs=work.sources, options=_options(work))
     work.heatwaves.days = open_fields(path)[str(days.name)]
 
 

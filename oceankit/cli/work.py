@@ -2,10 +2,10 @@
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -19,6 +19,9 @@ from oceankit.cli.places import found
 from oceankit.cli.words import label_of
 from oceankit.fields import Grid, coordinates
 from oceankit.regridding import Regridder
+
+if TYPE_CHECKING:
+    from oceankit.cluster.planning import PlanStep
 
 __all__ = [
     "Corrected",
@@ -113,6 +116,8 @@ class Work:
     figures: list[tuple[Path, str]] = field(default_factory=list)
     keep: Callable[[xr.Dataset], xr.Dataset] | None = None
     """Writes the members of an analysis and reads them back, where that is asked for."""
+    plan: "Mapping[str, PlanStep]" = field(default_factory=dict)
+    """What was planned for this step, by kind of work in order (`Plan.of`); empty where nothing was."""
 
     @property
     def title(self) -> str:
@@ -163,7 +168,9 @@ def open_input(work: Work) -> str:
     """Open the field."""
     spec = work.step["assimilate"]
     tiles = spec is not None and spec["method"] in FILTERS and work.step["regrid"] is None
-    work.data = opened(work.step["input"], work.folder, tiles=tiles)
+    planned = next(iter(work.plan.values()), None)
+    chunks = None if planned is None else planned.chunks
+    work.data = opened(work.step["input"], work.folder, tiles=tiles, chunks=chunks)
     work.sources += work.data.sources
     work.result = work.data.field
     files = len(work.data.sources)
@@ -203,29 +210,34 @@ def _restful(regridded: xr.DataArray) -> xr.DataArray:
 def depart(work: Work) -> str:
     """Anomalies of the field from its own climatology."""
     spec = work.step["anomalies"]
-    whole = in_one_piece(work.result)
-    clim = normal_of(whole, spec)
+    chunks = work.plan["climatology"].chunks if "climatology" in work.plan else None
+    whole = in_one_piece(work.result, chunks)
+    clim = normal_of(whole, spec, chunks)
     # A DataArray comes back for a DataArray.
     work.result = anomalies(whole, clim)  # type: ignore[assignment]
     work.departure = Departure(whole, clim)
     return f"from the field's own mean by {spec['by']}, {clim.attrs['period'].replace('/', ' to ')}"
 
 
-def normal_of(whole: xr.DataArray, spec: dict[str, Any]) -> xr.Dataset:
-    """The climatology that `anomalies` describes, of the field itself."""
+def normal_of(whole: xr.DataArray, spec: dict[str, Any], chunks: Mapping[Hashable, int] | None = None) -> xr.Dataset:
+    """The climatology that `anomalies` describes, of the field itself; ``chunks`` are those of a plan."""
     options = {k: spec[k] for k in ("half_window", "smooth") if spec[k] is not None}
     return climatology(
-        in_one_piece(whole), period=tuple(spec["period"]), by=spec["by"], percentile=spec["percentile"],
+        in_one_piece(whole, chunks), period=tuple(spec["period"]), by=spec["by"], percentile=spec["percentile"],
         convention=spec["convention"], **options,
     )  # fmt: skip
 
 
-def in_one_piece(whole: xr.DataArray) -> xr.DataArray:
-    """Time in one chunk, cells in several, as climatologies need them."""
+def in_one_piece(whole: xr.DataArray, chunks: Mapping[Hashable, int] | None = None) -> xr.DataArray:
+    """Time in one chunk, cells in several, as climatologies need them: those of a plan, or as Dask suggests."""
     if whole.chunks is None:
         return whole
     time = coordinates.find(whole, "time").dims[0]
-    return whole.chunk({time: -1, **{d: "auto" for d in whole.dims if d != time}})
+    if chunks is None:
+        return whole.chunk({time: -1, **{d: "auto" for d in whole.dims if d != time}})
+    if len(whole.chunksizes[time]) == 1:
+        return whole  # it was opened so; new cells are cut where the old ones were
+    return whole.chunk({time: -1, **{d: chunks[d] for d in whole.dims if d != time and d in chunks}})
 
 
 def find_events(work: Work) -> str:

@@ -11,7 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["StoreError", "existing", "format_of", "is_zarr", "local", "replacing", "taking", "write_whole"]
+__all__ = [
+    "StoreError", "existing", "format_of", "growing", "is_zarr", "local", "replacing", "reporting", "require_place", "sync",
+    "taking", "write_whole",
+]  # fmt: skip
 
 _FORMATS: dict[str, Literal["netcdf", "zarr"]] = {".nc": "netcdf", ".zarr": "zarr"}
 _ZARR_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
@@ -66,7 +69,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     new one renamed in, the old one deleted. A process killed between the two renames leaves the old product aside,
     where `existing` finds it; the next write puts it back. Temporaries are named ``.NAME.HOST-PID-N.part``; those of
     dead processes are removed by the next write of the same product. A file is on the disk before it is renamed; the
-    many files of a directory are left to the system, so after a power cut (not a kill) let `check_integrity` look.
+    many files of a directory are left to the system (but for those of tiles), so after a power cut (not a kill) let
+    `check_integrity` look.
 
     Raises
     ------
@@ -74,14 +78,65 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         If the folder is missing, or something that is no product of this format is in the place.
     """
     target = _target(path)
+    with growing(target) as part:
+        yield part
+        _put(part, target)
+
+
+@contextmanager
+def growing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary sibling of ``path``, removed at the end, and by a later write where this process is killed."""
+    target = Path(os.path.realpath(Path(path).expanduser()))
     part = target.with_name(f".{target.name}.{socket.gethostname()}-{os.getpid()}-{next(_parts)}.part")
     _growing.add(part)
     try:
         yield part
-        _put(part, target)
     finally:
         _growing.discard(part)
         _remove(part)
+
+
+@contextmanager
+def reporting(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Say which product it was that the disk refused.
+
+    Raises
+    ------
+    StoreError
+        Instead of the error of the disk, or of the NetCDF library.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        # The NetCDF library reports a full disk as a RuntimeError; others are the computation's own.
+        if isinstance(error, RuntimeError) and not any(word in str(error) for word in ("NetCDF", "HDF")):
+            raise
+        raise StoreError(
+            f"{os.fspath(path)!r} could not be written ({error}); an earlier product is untouched: "
+            "look at the space and the rights there, or choose another place"
+        ) from error
+
+
+def require_place(path: str | os.PathLike[str]) -> None:
+    """Refuse a path that no product can take.
+
+    Raises
+    ------
+    StoreError
+        If its folder is missing, or something that is no product of this format is there.
+    """
+    _check_place(Path(os.path.realpath(Path(path).expanduser())), os.fspath(path))
+
+
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk and not only in memory: a node may die, not only a process."""
+    if path.is_dir() and os.name != "posix":
+        return
+    handle = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -179,22 +234,17 @@ def _put(part: Path, target: Path) -> None:
             raise
         _remove(aside)
     else:
-        _sync(part)
+        sync(part)
         os.replace(part, target)
-    if os.name == "posix":
-        _sync(target.parent)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(target.parent)
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
+    if not path.is_dir():
         path.unlink(missing_ok=True)
+        return
+    for _ in range(10):
+        shutil.rmtree(path, ignore_errors=True)
+        if not path.exists():
+            return
+        time.sleep(0.1)  # where another fails, a worker may still be writing its chunk

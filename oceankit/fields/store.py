@@ -3,21 +3,21 @@
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import dask
 import netCDF4
 import xarray as xr
 import zarr
 
-from oceankit.fields import conventions, provenance, resuming
+from oceankit.fields import clock, conventions, provenance, resuming
 from oceankit.fields.encoding import encoded
-from oceankit.fields.files import StoreError, format_of, replacing, taking
+from oceankit.fields.files import StoreError, format_of, growing, replacing, reporting, require_place, sync, taking
 from oceankit.fields.hashing import digests, stored
 from oceankit.fields.opening import open_fields, sources_of
+from oceankit.fields.owning import owned
 from oceankit.fields.provenance import Integrity, check_integrity
 from oceankit.fields.regions import Region, write_region
 
@@ -60,10 +60,10 @@ def write(
     options
         How it was made, recorded as given; anything that JSON can say.
     resume
-        Write lazy data to Zarr tile by tile (their chunks), beside ``path`` until the last is there. After a kill or a lost
-        node the same call goes on with the tiles that are missing. Whether the data are the same is seen from their layout,
-        coordinates, ``inputs`` and ``options``, not from values that nobody has computed yet: name in ``options`` what
-        makes them.
+        Write lazy data tile by tile (their chunks) into a Zarr store beside ``path`` until the last is there; a NetCDF file is
+        made from it then. After a kill or a lost node the same call goes on with the tiles that are missing. Whether the data
+        are the same is seen from their layout, coordinates, ``inputs`` and ``options``, not from values that nobody has
+        computed yet: name in ``options`` what makes them.
 
     Raises
     ------
@@ -87,19 +87,21 @@ def write(
         write_region(ds, path, region)
         return
     form = format_of(path)
-    if resume and form != "zarr":
-        raise StoreError(
-            f"{os.fspath(path)!r}: only Zarr stores are written with resume=True; use a name that ends in .zarr"
-        )
     product, recorded = _prepared(ds, path, metadata, inputs, options)
-    if resume:
-        _in_tiles(product, path, recorded)
+    lazy = any(v.chunks is not None for v in product.data_vars.values())
+    if lazy and resume:
+        _in_tiles(product, path, recorded, form)
         return
-    with _reporting(path), replacing(path) as part:
-        if form == "netcdf":
-            product.to_netcdf(part, engine="netcdf4", format="NETCDF4")
+    with reporting(path), replacing(path) as part:
+        if form == "zarr":
+            _store(product, part)
+        elif lazy and _elsewhere():
+            # Workers fill a store, and this process makes the file: one HDF5 file is not written from several.
+            with growing(path) as between:
+                _store(product, between)
+                _file_of(between, product, part)
         else:
-            product.to_zarr(part, mode="w-", zarr_format=3, consolidated=False, write_empty_chunks=True)
+            _file(product, part)
         _stamp(part, recorded)
 
 
@@ -139,8 +141,8 @@ def template(
             f"{os.fspath(path)!r}: only a Zarr store can be filled by region; use a name that ends in .zarr"
         )
     product, recorded = _prepared(_dataset(data), path, metadata, inputs, options)
-    with _reporting(path), replacing(path) as part:
-        product.to_zarr(part, mode="w-", zarr_format=3, consolidated=False, compute=False, write_empty_chunks=True)
+    with reporting(path), replacing(path) as part:
+        _store(product, part, compute=False)
         _stamp(part, {**recorded, "content": False})
 
 
@@ -167,7 +169,7 @@ def _sealed(place: str | os.PathLike[str], path: str) -> None:
                     f"{path!r} is not complete: {name!r} has {written} of {whole} chunks; write the remaining regions"
                 )
         record = json.loads(text) | {"variables": provenance.content_of(product)}
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
         attrs = {
             "date_modified": now,
             "history": f"{product.attrs.get('history', '')}\n{now} oceankit: filled by region",
@@ -178,22 +180,55 @@ def _sealed(place: str | os.PathLike[str], path: str) -> None:
     )
 
 
-def _in_tiles(product: xr.Dataset, path: str | os.PathLike[str], recorded: Mapping[str, Any]) -> None:
+def _in_tiles(product: xr.Dataset, path: str | os.PathLike[str], recorded: Mapping[str, Any], form: str) -> None:
     """Write what is not there yet, and put the whole in its place."""
-    place = resuming.unfinished(path)
+    given, place = os.fspath(path), resuming.unfinished(path)
     store, made_by = place / resuming.STORE, {"inputs": recorded["inputs"], "options": recorded["options"]}
-    with _reporting(path), taking(store, path):
-        if not resuming.begun(place, product, made_by, os.fspath(path)):
-            place.mkdir(exist_ok=True)
-            with replacing(store) as part:
-                product.to_zarr(
-                    part, mode="w-", zarr_format=3, consolidated=False, compute=False, write_empty_chunks=True
-                )
-                _stamp(part, {**recorded, "content": False})
-            resuming.begin(place, product, made_by)
-        resuming.fill(place, product)
-        _sealed(store, os.fspath(path))
-    shutil.rmtree(place)
+    tiles = encoded(product, "zarr")
+    require_place(path)
+    with owned(place, given) as still_mine:
+        with reporting(path):
+            if not resuming.begun(place, tiles, made_by, given):
+                with replacing(store) as beginning:
+                    _store(product, beginning, compute=False)
+                    _stamp(beginning, {**recorded, "content": False})
+                resuming.begin(place, tiles, made_by)
+        # What the computation itself cannot read is no matter of this product's disk.
+        resuming.fill(place, tiles, given)
+        with reporting(path):
+            _sealed(store, given)
+            sync(store / "zarr.json")
+            # A store is renamed into its place; a file is made from it.
+            placing: Any = taking(store, path) if form == "zarr" else replacing(path)
+            with placing as part:
+                if form == "netcdf":
+                    _file_of(store, product, part)
+                    _stamp(part, recorded)
+                still_mine()
+            resuming.forget(place)
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _store(product: xr.Dataset, part: Path, **options: Any) -> None:
+    encoded(product, "zarr").to_zarr(
+        part, mode="w-", zarr_format=3, consolidated=False, write_empty_chunks=True, **options
+    )
+
+
+def _file(product: xr.Dataset, part: Path) -> None:
+    encoded(product, "netcdf").to_netcdf(part, engine="netcdf4", format="NETCDF4")
+
+
+def _file_of(store: Path, product: xr.Dataset, part: Path) -> None:
+    """Make the file from a store, chunk by chunk, in this thread whatever the scheduler in force."""
+    with dask.config.set(scheduler="synchronous"):
+        _file(resuming.filled(store, product), part)
+
+
+def _elsewhere() -> bool:
+    """Whether the Dask scheduler in force may compute in other processes."""
+    get = dask.base.get_scheduler()
+    return get is not None and getattr(get, "__module__", "") not in ("dask.local", "dask.threaded")
 
 
 def _dataset(data: xr.Dataset | xr.DataArray) -> xr.Dataset:
@@ -215,7 +250,7 @@ def _prepared(
     inputs: Iterable[str | os.PathLike[str]] | None,
     options: Mapping[str, Any] | None,
 ) -> tuple[xr.Dataset, dict[str, Any]]:
-    """The product as it will be stored, and what its provenance will say."""
+    """The product as it will be described, and what its provenance will say."""
     options = dict(options or {})
     try:
         json.dumps(options)
@@ -226,7 +261,7 @@ def _prepared(
     if isinstance(inputs, str | os.PathLike):
         inputs = [inputs]
     sources = sources_of(ds) if inputs is None else tuple(os.fspath(p) for p in inputs)
-    now = datetime.now(UTC)
+    now = clock.now()
     ds = conventions.with_references(ds)
     # Coordinates are described by their values, objects stored by what they are, and text is short.
     for name, variable in ds.variables.items():
@@ -234,7 +269,7 @@ def _prepared(
             variable.load()
     ds = conventions.described(ds, name=Path(path).name, metadata=metadata or {}, sources=sources, now=now)
     recorded = {"inputs": provenance.input_records(sources, given=inputs is not None), "options": options, "now": now}
-    return encoded(ds, format_of(path)), recorded
+    return ds, recorded
 
 
 def _stamp(part: Path, recorded: Mapping[str, Any]) -> None:
@@ -246,18 +281,3 @@ def _stamp(part: Path, recorded: Mapping[str, Any]) -> None:
     else:
         with netCDF4.Dataset(part, "a") as dataset:
             dataset.setncattr("provenance", text)
-
-
-@contextmanager
-def _reporting(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Say which product it was that the disk refused."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        # The NetCDF library reports a full disk as a RuntimeError; others are the computation's own.
-        if isinstance(error, RuntimeError) and not any(word in str(error) for word in ("NetCDF", "HDF")):
-            raise
-        raise StoreError(
-            f"{os.fspath(path)!r} could not be written ({error}); an earlier product is untouched: "
-            "look at the space and the rights there, or choose another place"
-        ) from error

@@ -16,6 +16,7 @@ __all__ = [
     "coverage",
     "divide",
     "entries_of",
+    "first_columns",
     "from_fixed",
     "join",
     "plan",
@@ -96,6 +97,14 @@ def entries_of(start: np.ndarray, which: np.ndarray) -> np.ndarray:
     counts = (start[1:] - start[:-1])[which]
     within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     return np.repeat(start[which], counts) + within
+
+
+def first_columns(start: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """int64 (rows,): the first column of each row, -1 where a row is empty."""
+    out = np.full(start.size - 1, -1, np.int64)
+    filled = start[1:] > start[:-1]
+    out[filled] = columns[start[:-1][filled]]
+    return out
 
 
 def take(rows: Rows, which: np.ndarray) -> Rows:

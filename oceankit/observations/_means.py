@@ -36,7 +36,7 @@ def weighted_means(
     operator = Matrix(rows, rows.n_columns)
     output = blocks.Output((dim,), (rows.shape[0],), field.dtype)
     if max(len(field.chunksizes.get(d, (0,))) for d in dims) > 1:
-        return gathered(field, dims, output, partial(_part, operator=operator, least=least))
+        return gathered(field, dims, output, partial(_part, operator=operator, least=least), operator.first)
     constants = {"operator": blocks.Shared(operator)}
     (out,) = blocks.along(
         partial(_work, least=least), field, dims, [output], constants=constants, rechunk=True, threaded=True

@@ -1,12 +1,13 @@
 """The words of a bulletin, in Chinese and English, from the wording in the rules; Beijing time beside UTC."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
+from oceankit.fields import clock
 from oceankit.products._alert_rules import Picked
 from oceankit.products._alert_summary import Summary, moment
 from oceankit.products._frame import degrees_text
@@ -226,4 +227,4 @@ def text(issue: Issue, language: str) -> str:
 
 def now() -> datetime:
     """The time of issue where none is given."""
-    return datetime.now(UTC)
+    return clock.now()

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from oceankit._version import __version__
+from oceankit.fields import clock
 from oceankit.fields.coordinates import candidates
 from oceankit.fields.files import write_whole
 from oceankit.products import _page
@@ -162,7 +163,7 @@ def _parts(
         if isinstance(given, str):
             raise ValueError(f"{name}={given!r} is one text; give a list of them")
     if issued is None:
-        issued = datetime.now(UTC)
+        issued = clock.now()
     if isinstance(issued, datetime):
         issued = date_text(issued.astimezone(UTC) if issued.tzinfo else issued)
     elif isinstance(issued, np.datetime64):

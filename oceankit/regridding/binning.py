@@ -105,6 +105,9 @@ class Bins:
         cells, local = np.unique(columns, return_inverse=True)
         return cells.astype(np.int64), Bins(start, local.ravel().astype(np.uint32), cells.size, self.statistic)
 
+    def first(self) -> np.ndarray:
+        return sparse.first_columns(self.start, self.columns)
+
     def arrays(self) -> dict[str, np.ndarray]:
         said = np.array([self.n_source, self.n_unused, STATISTICS.index(self.statistic)])
         return {"start": self.start, "columns": self.columns, "said": said}

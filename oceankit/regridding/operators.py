@@ -8,6 +8,7 @@ Every operator has the same few members, so that the Regridder, its files and it
 - ``coverage(fields)``: float64 (n, targets), the share of each target that valid values cover
 - ``matrix()``: the weights as :class:`~oceankit.numerics.sparse.Rows`, formed where they are not yet
 - ``part(targets)``: (source cells needed, the operator from those cells to these targets)
+- ``first()``: int64 (targets,), one of the source cells that each needs, -1 where it needs none
 - ``arrays()``: its arrays by name, from which ``restored`` makes it again
 """
 
@@ -37,6 +38,7 @@ class Operator(Protocol):
     def coverage(self, fields: np.ndarray) -> np.ndarray: ...
     def matrix(self) -> Rows: ...
     def part(self, targets: np.ndarray) -> tuple[np.ndarray, Operator]: ...
+    def first(self) -> np.ndarray: ...
     def arrays(self) -> dict[str, np.ndarray]: ...
 
 
@@ -143,6 +145,12 @@ class Matrix:
         rings = tuple(np.searchsorted(cells, self.rings[k]) for k in virtual)
         return cells, Matrix(local[0], cells.size, rings, local[1] if len(local) > 1 else None)
 
+    def first(self) -> np.ndarray:
+        out = sparse.first_columns(self.rows.start, self.rows.columns)
+        for k, members in enumerate(self.rings):
+            out[out == self.n_source + k] = members[0] if members.size else -1
+        return out
+
     def arrays(self) -> dict[str, np.ndarray]:
         out = {"n_source": np.array(self.n_source)}
         for name, rows in (("rows", self.rows), ("instead", self.instead)):
@@ -207,6 +215,9 @@ class Separable:
         cells = (used_rows[:, None] * nx + used_columns[None, :]).ravel()
         local = [_sub_axes(a, rows, columns, used_rows, used_columns) for a in pieces]
         return cells, Separable(local[0], local[1] if len(local) > 1 else None)
+
+    def first(self) -> np.ndarray:
+        return self.as_matrix().first()
 
     def arrays(self) -> dict[str, np.ndarray]:
         out: dict[str, np.ndarray] = {}

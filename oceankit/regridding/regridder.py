@@ -503,6 +503,7 @@ class Regridder:
                 self.source.dims,
                 output,
                 partial(self._part, what=what),
+                self._operator.first,
                 nothing=np.nan if what == "value" and made.kind == "f" else 0.0,
             )
         else:

@@ -173,6 +173,9 @@ class SecondOrder:
         neighbours = np.searchsorted(cells, self.neighbours[near]).astype(np.int32)
         return cells, SecondOrder(local, self.moments[at], start, neighbours, self.ways[near], self.reach[cells])
 
+    def first(self) -> np.ndarray:
+        return sparse.first_columns(self.rows.start, self.rows.columns)
+
     def arrays(self) -> dict[str, np.ndarray]:
         names = ("moments", "start", "neighbours", "ways", "reach")
         return {**sparse.named("rows", self.rows), **{name: getattr(self, name) for name in names}}

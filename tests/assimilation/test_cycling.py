@@ -199,7 +199,7 @@ WORKER = textwrap.dedent("""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("keep", "form"), [("all", "netcdf"), ("last", "zarr")])
+@pytest.mark.parametrize(("keep", "form"), [pytest.param("all", "netcdf", marks=pytest.mark.extra), ("last", "zarr")])
 def test_after_kill_9_the_same_bits(sea, tmp_path, keep, form):
     """Killed at moments drawn, over and over, until it gets through."""
     script, source = tmp_path / "worker.py", tmp_path / "sea.nc"

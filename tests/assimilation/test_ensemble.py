@@ -117,7 +117,7 @@ TABLES = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.extra
 @pytest.mark.parametrize(("method", "members", "expected"), TABLES, ids=repr)
 def test_published_errors_of_lorenz96_are_reproduced(method, members, expected):
     """10 000 cycles. The ETKF of 24 members without localization loses the truth in 4 of 10 such runs (DAPPER's own in 3 of 6):

@@ -64,6 +64,7 @@ def test_sea_level_in_boxes_that_are_withheld(california):
     assert all(c.counts["n_used"] + c.counts["n_held"] == 1570 for c in cases)
 
 
+@pytest.mark.extra
 def test_surface_temperature_of_days_that_are_withheld(california):
     cases = real.sst_days(california)
     found = passes(cases)
@@ -75,6 +76,7 @@ def test_surface_temperature_of_days_that_are_withheld(california):
         assert real.score([case]).less_than_background[1] < 0
 
 
+@pytest.mark.extra
 def test_surface_temperature_in_boxes_that_are_withheld_on_all_days(california):
     # One fifth, for time; the benchmark has all.
     assert passes(real.sst_boxes(california, folds=1)).n == 1043

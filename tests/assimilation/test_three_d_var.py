@@ -215,7 +215,7 @@ def test_the_cost_is_half_the_observations_where_statistics_are_right():
     assert np.mean(found) == pytest.approx(1.0, abs=0.1)
 
 
-@pytest.mark.slow
+@pytest.mark.extra
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_lorenz_96_as_published(seed):
     b = 0.02 * twin.climatology("lorenz96", seed=10 + seed, samples=5000).covariance
@@ -296,6 +296,7 @@ def years():
     return xr.Dataset({"sla": sla, "temp": temp}), background, observations
 
 
+@pytest.mark.extra
 def test_a_static_ensemble_is_the_textbook_covariance(years):
     ensemble, background, observations = years
     analysis, said = EnsembleOI(ensemble, scale=0.6).assimilate(background, observations)

@@ -1,5 +1,6 @@
 """Ensembles tile by tile: chunks, weight grids, bounds and restarts change nothing that they should not."""
 
+import cloudpickle
 import dask
 import dask.array
 import numpy as np
@@ -90,6 +91,43 @@ def test_chunks_and_threads_change_no_bit(ocean, name):
         assert lazy.temp.chunks is not None
         equal(lazy, analysis)
         equal(of_lazy, said)
+
+
+def test_the_order_of_the_table_changes_no_modelled_value(ocean):
+    background, observations = ocean
+    order = np.random.default_rng(9).permutation(observations.sizes["obs"])
+    lazy = background.chunk(lat=7, lon=13)
+    _, one = METHODS["with depth"]().assimilate(lazy, observations)
+    analysis, two = METHODS["with depth"]().assimilate(lazy, observations.isel(obs=order))
+    np.testing.assert_array_equal(two.hx, one.hx[order])
+    expected, _ = METHODS["with depth"]().assimilate(background, observations.isel(obs=order))
+    equal(analysis, expected)
+
+
+@pytest.mark.parametrize("name", ["LETKF", "global"])
+def test_observations_are_in_the_graph_once(ocean, name):
+    """Of a table that is smaller than a chunk; a chunk has a few keys of its own and little else."""
+    background, observations = ocean
+    method, sla = METHODS[name](), background.sla.astype(np.float64)
+    mine = observations.isel(obs=observations["variable"].values == "sla")
+    hx, size = np.random.default_rng(1).normal(size=(8, mine.sizes["obs"])), []
+    for lat in (8, 4):
+        analysis, _ = method.assimilate(sla.chunk(lat=lat), mine, hx=hx)
+        graph = dict(dask.array.optimize(analysis.data.dask, analysis.data.__dask_keys__()))
+        size.append((len(graph), len(cloudpickle.dumps(graph))))
+        assert len(analysis.data.dask.layers) <= 8
+    (keys, few), (more, many) = size
+    assert more - keys <= 5 * 4
+    # The field itself is in memory here, and is in both.
+    assert many - few < 5 * 5000
+
+
+def test_a_table_larger_than_a_chunk_is_given_to_each_as_far_as_it_reaches(ocean, monkeypatch):
+    background, observations = ocean
+    expected, _ = METHODS["LETKF"]().assimilate(background, observations)
+    monkeypatch.setattr(tiles, "_largest", lambda data: 0)
+    analysis, _ = METHODS["LETKF"]().assimilate(background.chunk(lat=7, lon=13), observations)
+    equal(analysis, expected)
 
 
 def test_a_chunk_holds_only_the_observations_that_reach_it(ocean):

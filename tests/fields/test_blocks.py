@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from oceankit.fields import blocks
+from oceankit.fields import blocks, gathering
 from oceankit.numerics import threads
 
 
@@ -90,3 +90,81 @@ def test_pointwise_broadcasts_what_belongs_to_each_value(cube, chunks):
     np.testing.assert_allclose(second.values, lon.broadcast_like(cube).transpose(*cube.dims).values)
     with pytest.raises(ValueError, match="'depth'"):
         blocks.pointwise(kernel, cube, [lat.rename(lat="depth")], 1)
+
+
+# ---- targets that need a few cells of a lazy field ---------------------------------------------------------------------
+
+
+def watched(chunks):
+    """A field of two members in chunks, the places in it, and a list of the chunks that get loaded."""
+    loaded: list = []
+    values = np.random.default_rng(2).normal(size=(2, 40, 60))
+
+    def note(block, block_info=None):
+        if block_info is not None and block.size:
+            loaded.append(block_info[0]["chunk-location"])
+        return block
+
+    data = dask.array.from_array(values, chunks=chunks).map_blocks(note, dtype=float, meta=np.empty((0, 0, 0)))
+    return xr.DataArray(data, dims=("member", "lat", "lon")), values.reshape(2, -1), loaded
+
+
+def seen(field, columns):
+    """Sums of two neighbouring cells at each target; -1 needs none."""
+
+    def part(targets):
+        mine = columns[targets]
+        cells = np.unique(np.concatenate([mine[mine >= 0], mine[mine >= 0] + 1]))
+        place = np.searchsorted(cells, mine)
+
+        def work(values):
+            out = np.full((len(values), mine.size), np.nan)
+            out[:, mine >= 0] = values[:, place[mine >= 0]] + values[:, place[mine >= 0] + 1]
+            return out
+
+        return cells, work
+
+    output = blocks.Output(("obs",), (columns.size,), float)
+    return gathering.gathered(field, ["lat", "lon"], output, part, lambda: columns)
+
+
+@pytest.mark.parametrize("members", [1, 2])
+@pytest.mark.parametrize("kind", ["at random", "sorted", "in a corner", "none"])
+def test_targets_in_any_order_load_each_chunk_once_and_few_at_a_time(kind, members, monkeypatch):
+    rng = np.random.default_rng(3)
+    row, column = rng.integers(0, 40, 500), rng.integers(0, 59, 500)
+    if kind == "in a corner":
+        row, column = row // 5, column // 6
+    columns = row * 60 + column
+    columns = {"none": np.full(500, -1), "sorted": np.sort(columns)}.get(kind, columns)
+    columns[rng.random(500) < 0.1] = -1
+    for piece in (2**25, 1000):
+        monkeypatch.setattr(gathering, "_PIECE", piece)
+        field, values, loaded = watched((members, 8, 10))
+        out = seen(field, columns)
+        with dask.config.set(scheduler="synchronous"):
+            found = out.values
+        expected = np.where(columns >= 0, values[:, columns] + values[:, columns + 1], np.nan)
+        np.testing.assert_array_equal(found, expected)
+        corner = {"in a corner": 2, "none": 0}.get(kind, 5 * 6)
+        assert len(loaded) == len(set(loaded)) == corner * (2 // members)
+        layers = {n.rpartition("-")[0]: layer for n, layer in out.data.dask.layers.items()}
+        picks, tiles = (
+            [v for k, v in layers["gather"].items() if k[0].startswith(name)] for name in ("pick", "gather")
+        )
+        assert len(picks) == len(loaded)
+        # A tile is of one chunk of first cells and of the neighbours of these; rows that are sorted run through all columns.
+        assert max((len(t[2]) for t in tiles if len(t) == 3), default=0) <= (6 if kind == "sorted" else 2)
+        # Each chunk is loaded and its cells picked in one task.
+        if members == 2 and kind != "none":
+            tasks = dask.array.optimize(out.data.dask, out.data.__dask_keys__())
+            assert not [k for k in tasks if str(k[0]).startswith("note")]
+
+
+def test_targets_whose_order_is_good_keep_it():
+    field, _, loaded = watched((2, 8, 60))
+    out = seen(field, np.arange(0, 2400, 7))
+    assert out.data.numblocks == (1, 5)
+    with dask.config.set(scheduler="synchronous"):
+        out[:, :60].compute()
+    assert len(loaded) == 1

@@ -495,7 +495,7 @@ def test_an_empty_field_has_no_forecast_and_an_empty_cell_leaves_the_others_alon
     assert np.isfinite(forecast["mean"].values[:, 0, [0, 2, 3]]).all()
 
 
-@pytest.mark.slow
+@pytest.mark.extra
 def test_kaplan_is_trained_within_minutes_and_forecast_within_milliseconds(shared):
     import time as clock
 

@@ -58,7 +58,7 @@ def fields(make_field):
     return {"monthly": (months, 260), "daily": (days, 1500)}
 
 
-@pytest.mark.parametrize("how", ["missing", "huge", "mixed"])
+@pytest.mark.parametrize("how", ["missing", "huge", pytest.param("mixed", marks=pytest.mark.extra)])
 @pytest.mark.parametrize("cadence", ["monthly", "daily"])
 def test_corrupting_every_value_after_the_split_changes_nothing_that_the_scoreboard_fits(
     make_field, tmp_path, how, cadence
