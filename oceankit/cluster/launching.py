@@ -91,7 +91,8 @@ def launch_at(site: Site) -> "Iterator[Client]":
     """The same for a site whose options were checked."""
     require("distributed", extra="cluster", purpose="oceankit.cluster.launch")
     start = {"local": _local, "slurm": jobs, "pbs": jobs, "slurm-allocation": allocation, "mpi": mpi}[site.kind]
-    with start(site) as client:
+    # A client that was closed by its own loop leaves dask asking for one; dask is left as it was found.
+    with dask.config.set(scheduler=dask.config.get("scheduler", None)), start(site) as client:
         yield client
 
 
