@@ -81,13 +81,16 @@ def resident(key: str) -> int:
 
 
 def begin() -> int:
+    import oceankit.cluster.preload  # noqa: F401
+
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")
     return resident("VmRSS")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """With a new worker: what LLVM took for the kernels of another kind would stay with it."""
     distributed = pytest.importorskip("distributed")
     cloudpickle = pytest.importorskip("cloudpickle")
     # The worker cannot import this file.
