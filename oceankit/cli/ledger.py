@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class Ledger:
 
     @property
     def progress(self) -> int:
-        """How many files, and tiles of files that are not complete, there are more than at the beginning."""
+        """How many files, and tiles and days of what is not complete, there are more than at the beginning."""
         return self._done() - self.begun
 
     def complete(self, step: dict[str, Any]) -> list[Path] | None:
@@ -108,7 +109,8 @@ class Ledger:
 
     def _done(self) -> int:
         files = sum(len(entry["files"]) for entry in self.steps.values())
-        return files + sum(1 for _ in self.output.glob("**/.*.unfinished/tiles/*"))
+        parts = (self.output.glob(f"**/.*.unfinished/{kind}/[!.]*") for kind in ("tiles", "days"))
+        return files + sum(1 for found in parts for _ in found)
 
     def _save(self) -> None:
         content = {
@@ -118,10 +120,9 @@ class Ledger:
 
 
 def _signature(path: Path) -> list[int] | None:
-    """What tells whether a file was replaced: size and time, of a Zarr store those of its first file."""
-    first = path / "zarr.json" if path.is_dir() else path
-    try:
-        status = os.stat(first)
-    except OSError:
-        return None
-    return [status.st_size, status.st_mtime_ns]
+    """What tells whether a file was replaced: size and time, of a Zarr store and of a replay those of what is written last."""
+    for first in (path / "zarr.json", path / "report.html") if path.is_dir() else (path,):
+        with suppress(OSError):
+            status = os.stat(first)
+            return [status.st_size, status.st_mtime_ns]
+    return None

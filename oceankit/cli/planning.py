@@ -89,7 +89,7 @@ def _stages(step: Mapping[str, Any], run: RunFile) -> list[Stage]:
         # The product; the events; the days, which are written by themselves.
         passes = 1 + events + bool(events and step["heatwaves"].get("save_days"))
         out.append(Stage("climatology", {"entries": entries, "passes": passes, "heatwaves": events}))
-    if step["forecast"] is not None:
+    if step["forecast"] is not None or step["replay"] is not None:
         out.append(Stage("forecast"))
     if not out or (out[-1].kind in ("levels", "regrid") and step["product"] is not None):
         out.append(Stage("write"))

@@ -15,6 +15,7 @@ from oceankit.cli._grid_checks import check_levels, check_regrid
 from oceankit.cli._heatwave_checks import check_category, check_heatwaves
 from oceankit.cli._input_checks import check_input
 from oceankit.cli._nodes import Place
+from oceankit.cli._replay_checks import check_replay
 from oceankit.cli.inputs import Input, grid_of
 from oceankit.cli.reading import RunFile
 from oceankit.cli.selecting import at_time, time_dim
@@ -47,6 +48,7 @@ class _Step(Step):
         check_heatwaves(self, data)
         self._events(data, target)
         check_forecast(self, data)
+        check_replay(self, data)
         self._figures(data)
 
     def _one_field(self, data: Input | None) -> None:
@@ -54,7 +56,7 @@ class _Step(Step):
         spec = self.step["assimilate"]
         if data is None or spec is not None or data.field.sizes.get("member", 1) == 1:
             return
-        for stage in ("anomalies", "events", "forecast", "figure", "bulletin"):
+        for stage in ("anomalies", "events", "forecast", "replay", "figure", "bulletin"):
             if self.step[stage] is not None:
                 many = data.field.sizes["member"]
                 self.wrong(
@@ -66,7 +68,7 @@ class _Step(Step):
         step = self.step
         results = [s for s in ("product", "figure", "bulletin") if step[s] is not None]
         saved = [k for k in ("save", "save_days") if (step["heatwaves"] or {}).get(k) is not None]
-        if not results and not saved and step["forecast"] is None and self.clean():
+        if not results and not saved and step["forecast"] is None and step["replay"] is None and self.clean():
             self.wrong((), "writes nothing; give it a product, a figure or a bulletin")
         limits = [(step["events"] or {}).get(k) for k in ("above", "below")]
         if step["events"] and limits == [None, None] and self.clean("events"):
@@ -192,6 +194,8 @@ def _named(step: dict[str, Any]) -> list[tuple[Place, str]]:
     for key in SAVED:
         if (step["forecast"] or {}).get(key):
             out.append((("forecast", key), step["forecast"][key]))
+    if (step["replay"] or {}).get("save"):
+        out.append((("replay", "save"), step["replay"]["save"]))
     observations = (step["assimilate"] or {}).get("observations") or {}
     if observations.get("save"):
         out.append((("assimilate", "observations", "save"), observations["save"]))

@@ -18,7 +18,7 @@ from oceankit._version import __version__
 from oceankit.cli._nodes import did_you_mean
 from oceankit.cli.gridding import kept, levelled
 from oceankit.cli.places import found, replaced, size_text
-from oceankit.cli.running import progress
+from oceankit.cli.progress import progress
 from oceankit.cli.storing import with_cell_bounds
 from oceankit.fields import CoordinateError, Grid, GridError, coordinates, open_fields
 from oceankit.fields.verticals import vertical_dim

@@ -1,10 +1,9 @@
 """Run the steps of a checked run file, saying on the terminal what is done and how long it takes."""
 
-import io
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import xarray as xr
-from dask.diagnostics import ProgressBar
 
 from oceankit._version import __version__
 from oceankit.cli import places, storing
@@ -22,7 +20,9 @@ from oceankit.cli.assimilating import assimilate, completed
 from oceankit.cli.forecasting import make_forecast
 from oceankit.cli.heatwaves import find_heatwaves
 from oceankit.cli.ledger import Ledger
+from oceankit.cli.progress import progress
 from oceankit.cli.reading import RunFile
+from oceankit.cli.replaying import live_through
 from oceankit.cli.work import Work, depart, find_events, open_input, regrid, relevel
 
 if TYPE_CHECKING:
@@ -132,6 +132,8 @@ class _Runner:
         for key in SAVED:
             if (step["forecast"] or {}).get(key):
                 self._stage(key.removeprefix("save_"), partial(self._forecast, key, step["forecast"][key], metadata))
+        if step["replay"] is not None:
+            self._stage("replay", self._replay)
         if step["regrid"] is not None and step["regrid"]["report"] is not None:
             self._stage("report", self._report)
         for figure in step["figure"] or ():
@@ -173,6 +175,10 @@ class _Runner:
 
     def _forecast(self, key: str, name: str, metadata: dict[str, Any]) -> str:
         return self._file(name, partial(storing.write_forecast, self.work, key, metadata=metadata))
+
+    def _replay(self) -> str:
+        make = partial(live_through, self.work, centre=self.run.values["centre"] or "")
+        return self._file(self.work.step["replay"]["save"], make)
 
     def _report(self) -> str:
         from oceankit.cli.figures import draw_regridding
@@ -227,24 +233,6 @@ class _Runner:
         seconds = time.perf_counter() - begin
         self.account.stages.append((self.work.step["name"], name, seconds, told))
         click.echo(f"{chr(13) + chr(27) + '[2K' if live else ''}  {name:<13}{told}  [{seconds:.1f} s]")
-
-
-class _OneLine(io.TextIOBase):
-    """Where Dask draws its bar: one line of the terminal, wiped when the bar is done."""
-
-    def write(self, text: str) -> int:
-        sys.stdout.write("\r\x1b[2K" if text == "\n" else text.replace("\r", "\r\x1b[2K  "))
-        return len(text)
-
-    def flush(self) -> None:
-        sys.stdout.flush()
-
-
-@contextmanager
-def progress() -> Iterator[None]:
-    """Dask's progress bar, for computations that take longer than half a second."""
-    with ProgressBar(minimum=0.5, dt=0.2, out=_OneLine()):
-        yield
 
 
 def _table(written: list[tuple[str, Path]], output: Path, seconds: float) -> None:

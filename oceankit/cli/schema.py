@@ -9,14 +9,15 @@ from oceankit.cli._cluster_schema import CLUSTER, fits
 from oceankit.cli._forecast_schema import FORECAST
 from oceankit.cli._grid_schema import LEVELS, REGRID
 from oceankit.cli._input_schema import INPUT
+from oceankit.cli._replay_schema import REPLAY
 from oceankit.cli._types import Choice, Date, Flag, Key, Number, Path, Section, Several, Text
 
 __all__ = ["ACDD", "RUN_FILE", "STAGES", "VERSION"]
 
 VERSION = 1
 STAGES = (
-    "input", "levels", "regrid", "assimilate", "anomalies", "heatwaves", "events", "forecast", "product", "figure",
-    "bulletin",
+    "input", "levels", "regrid", "assimilate", "anomalies", "heatwaves", "events", "forecast", "replay", "product",
+    "figure", "bulletin",
 )  # fmt: skip
 
 _range = Several(Number(), (2, 2))
@@ -219,6 +220,7 @@ STEP = Section(
         "heatwaves": Key(HEATWAVES, "find the heatwaves of each cell"),
         "events": Key(EVENTS, "find warm and cold spells of a box"),
         "forecast": Key(FORECAST, "say what it will do"),
+        "replay": Key(REPLAY, "live days of the past"),
         "product": Key(PRODUCT, "write the result"),
         "figure": Key(Several(FIGURE, alone=True), "draw it"),
         "bulletin": Key(BULLETIN, "tell it on one page"),

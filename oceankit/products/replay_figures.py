@@ -25,16 +25,14 @@ _CATEGORIES = ("below\nthreshold", "moderate", "strong", "severe", "extreme")
 _UNKNOWN = "#ffffff"
 
 
-def plot_replay(days: xr.Dataset, levels: Sequence[tuple[str, str]], *, title: str = "") -> "Figure":
+def plot_replay(days: xr.Dataset, *, title: str = "") -> "Figure":
     """Draw an event day by day: the temperature, the area in each category, and the alerts beside what was observed.
 
     Parameters
     ----------
     days
         Along ``time``: ``area_mean``, ``normal``, ``threshold``, ``share`` along ``category``, ``alert`` and ``observed``
-        (0 to 4, -1 unknown), as :func:`oceankit.replay.judged` gives them.
-    levels
-        Name and colour of no alert, blue, yellow, orange and red.
+        (0 to 4, -1 unknown), as in ``timeline.nc`` of a replay.
     title
         Of the figure.
     """
@@ -60,7 +58,7 @@ def plot_replay(days: xr.Dataset, levels: Sequence[tuple[str, str]], *, title: s
         middle.stackplot(when, share, colors=CATEGORY_COLOURS[1:], labels=_CATEGORIES[1:], linewidth=0)
         middle.set(ylim=(0, 100), ylabel="Area (%)")
         middle.legend(frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0)
-        _strips(lower, days, levels)
+        _strips(lower, days, _levels())
         for ax in (upper, middle, lower):
             ax.spines[["top", "right"]].set_visible(False)
         if title:
@@ -90,6 +88,12 @@ def _strips(ax: Any, days: xr.Dataset, levels: Sequence[tuple[str, str]]) -> Non
     )  # fmt: skip
 
 
+def _levels() -> list[tuple[str, str]]:
+    """Name and colour of no alert, and of each level."""
+    book = rules()
+    return [("none", book["no_alert"]["colour"]), *((n, v["colour"]) for n, v in book["levels"].items())]
+
+
 def plot_alert_map(level: xr.DataArray, title: str, path: Path) -> None:
     """Draw the alert level of each cell, and write it as PNG.
 
@@ -101,8 +105,7 @@ def plot_alert_map(level: xr.DataArray, title: str, path: Path) -> None:
         Of the map.
     """
     colors = require("matplotlib.colors", extra="plot", purpose="maps")
-    book = rules()
-    entries = [("none", book["no_alert"]["colour"]), *((n, v["colour"]) for n, v in book["levels"].items())]
+    entries = _levels()
     flags = {"flag_values": np.arange(len(entries), dtype=np.int8), "flag_meanings": " ".join(n for n, _ in entries)}
     field = level.astype(np.float32).assign_attrs(long_name="alert level", **flags)
     field = field.drop_vars([n for n in field.coords if n not in level.dims and field[n].ndim == 0])

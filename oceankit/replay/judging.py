@@ -10,7 +10,10 @@ import numpy as np
 import xarray as xr
 from scipy.special import ndtr
 
+import oceankit
+from oceankit.fields.files import write_whole
 from oceankit.forecast import verify
+from oceankit.products import alerts
 from oceankit.replay import regions
 from oceankit.replay.forecasting import normal_on
 from oceankit.replay.living import read
@@ -42,7 +45,7 @@ class Judgement:
 
 
 def judged(field: xr.DataArray, folder: str | os.PathLike[str], settings: Settings, ready: Prepared) -> Judgement:
-    """Hold everything that was said against the archive.
+    """Hold everything that was said against the archive, and write ``judgement.json``, ``scores.nc`` and ``timeline.nc``.
 
     Parameters
     ----------
@@ -65,7 +68,9 @@ def judged(field: xr.DataArray, folder: str | os.PathLike[str], settings: Settin
         [_of_level(series, k, settings, peak) for k in range(1, 5)], peak, delivered,
     )  # fmt: skip
     text = json.dumps({"peak": str(peak), "alerts": found.alerts, "delivered": delivered}, indent=1) + "\n"
-    (Path(folder) / "judgement.json").write_text(text)
+    write_whole(Path(folder) / "judgement.json", text.encode())
+    oceankit.write(found.scores, Path(folder) / "scores.nc", inputs=[])
+    oceankit.write(found.days, Path(folder) / "timeline.nc", inputs=[])
     return found
 
 
@@ -108,17 +113,32 @@ def _series(truth: xr.DataArray, days: Path, settings: Settings, ready: Prepared
     category = np.clip(np.floor(severity), 0, 4)
     status = {np.datetime64(d): int(read(days, d, "day.json")["alert"]) for d in settings.lived}
     dates = truth["time"].values.astype("M8[D]")
+    units = {"units": truth.attrs.get("units", "")}
+    names = ["no_data", "none", *alerts.rules()["levels"]]
+    levels = {"flag_values": np.arange(-1, 5, dtype=np.int8), "flag_meanings": " ".join(names)}
     return xr.Dataset(
         {
-            "alert": ("time", [status.get(d, -1) for d in dates]),
-            "observed": ("time", np.where(np.isnan(reached), -1, np.clip(np.floor(reached), 0, 4)).astype(int)),
-            "severity": ("time", over_area(severity)),
-            "area_mean": ("time", over_area(flat(truth)), {"units": truth.attrs.get("units", "")}),
-            "normal": ("time", over_area(flat(mean))),
-            "threshold": ("time", over_area(flat(threshold))),
-            "share": (("category", "time"), np.stack([over_area(category == k) for k in range(5)])),
+            "alert": (
+                "time",
+                np.array([status.get(d, -1) for d in dates], np.int8),
+                levels | {"long_name": "alert in force from the evening of the day on"},
+            ),
+            "observed": (
+                "time",
+                np.where(np.isnan(reached), -1, np.clip(np.floor(reached), 0, 4)).astype(np.int8),
+                levels | {"long_name": "level that was observed"},
+            ),
+            "severity": ("time", over_area(severity), {"units": "1", "long_name": "severity, mean of the area"}),
+            "area_mean": ("time", over_area(flat(truth)), units | {"long_name": "mean of the area"}),
+            "normal": ("time", over_area(flat(mean)), units | {"long_name": "climatological mean of the area"}),
+            "threshold": ("time", over_area(flat(threshold)), units | {"long_name": "threshold, mean of the area"}),
+            "share": (
+                ("category", "time"),
+                np.stack([over_area(category == k) for k in range(5)]),
+                {"units": "1", "long_name": "part of the area in the category"},
+            ),
         },
-        coords={"time": truth["time"].values},
+        coords={"time": truth["time"].values, "category": np.arange(5, dtype=np.int8)},
     )
 
 

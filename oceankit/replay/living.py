@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ __all__ = ["SCORES", "live", "read"]
 
 SCORES = ("lead", "n", "bias", "rmse", "rmse_damped", "brier", "brier_damped", "observed_share")
 _HISTORY = 60
+_ALERT = "alert_"
 
 
 def live(
@@ -39,7 +41,7 @@ def live(
     settings: Settings,
     days: Path,
     part: Path,
-) -> None:
+) -> dict[str, float]:
     """Write the products of ``day`` into the folder ``part``; those of the days before lie in ``days``.
 
     Parameters
@@ -48,27 +50,54 @@ def live(
         Everything that has come, this day's deliveries included.
     arrivals
         These deliveries.
+
+    Returns
+    -------
+    dict
+        Seconds by what was done.
     """
+    spent = _Laps()
     # A day's field is there the morning after.
     with clock.moment(day + 1):
         state = _state(record, ready, days)
-        _write(state.drop_vars([n for n in ready.clim.data_vars if n in state]), part / "state.nc")
         sea, objects = _sea(record, state)
+        spent.until("detection")
+        _write(state.drop_vars([n for n in ready.clim.data_vars if n in state]), part / "state.nc")
         _write(sea, part / "sea.nc")
         if objects is not None:
             _write(objects, part / "objects.nc")
+        spent.until("files of the sea")
         start, guessed = start_of(record, ready, max(ready.model.reach + 1, _HISTORY))
         ahead = forecast(start, ready, settings)
+        spent.until("forecast")
         cells = regions.assessed(ahead["severity"], ahead["severity_std"], settings)
         region = regions.of_region(cells, ready.area, settings)
-        _write(_with_levels(ahead, cells, region), part / "forecast.nc")
         alert, alert_state = _alert(day, region, settings, days)
-        _write(alert_state, part / "alert.nc")
-        _bulletin(day, cells, region, ready, settings, days, part)
+        spent.until("alert")
+        _write(_with_levels(ahead, cells, region, alert_state), part / "forecast.nc")
+        spent.until("file of the forecast")
+        _bulletin(day, cells, region, settings, days, part)
+        spent.until("bulletin")
+        _map(day, cells, ready, settings, part)
+        spent.until("map")
         scores = _scores(day, record, ready, settings, days)
         write_whole(part / "scores.csv", scores.encode())
         told = _told(day, record, arrivals, ready, sea, objects, region, alert, guessed)
         write_whole(part / "day.json", (json.dumps(told, ensure_ascii=False, indent=1) + "\n").encode())
+        spent.until("scores")
+    return spent.seconds
+
+
+class _Laps:
+    """Seconds from one moment to the next."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._before = time.perf_counter()
+
+    def until(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[name], self._before = now - self._before, now
 
 
 def read(days: Path, day: np.datetime64, name: str) -> Any:
@@ -128,7 +157,10 @@ def _alert(day: np.datetime64, region: xr.Dataset, settings: Settings, days: Pat
     level = xr.DataArray(
         [int(region["level"].max())], dims="init_time", coords={"init_time": [day.astype("M8[ns]")]}, name="level"
     )
-    before = read(days, day - 1, "alert.nc")
+    before = read(days, day - 1, "forecast.nc")
+    if before is not None:
+        before = before[[n for n in before.data_vars if str(n).startswith(_ALERT)]]
+        before = before.rename({n: str(n).removeprefix(_ALERT) for n in before.data_vars}).reset_coords(drop=True)
     return alerts.follow(level, hold=24.0 * settings.hold, state=before)
 
 
@@ -136,7 +168,6 @@ def _bulletin(
     day: np.datetime64,
     cells: xr.Dataset,
     region: xr.Dataset,
-    ready: Prepared,
     settings: Settings,
     days: Path,
     part: Path,
@@ -151,8 +182,11 @@ def _bulletin(
     )  # fmt: skip
     products = ["zh", "en", "geojson"] + ["cap"] * (told.cap is not None)
     told.save(part, name="bulletin", products=products)
+
+
+def _map(day: np.datetime64, cells: xr.Dataset, ready: Prepared, settings: Settings, part: Path) -> None:
     lived = int((day - settings.first).astype(int))
-    if area is not None and settings.maps and lived % settings.maps == 0:
+    if cells["level"].ndim > 1 and settings.maps and lived % settings.maps == 0:
         levels = cells["level"].max("lead_time").where(ready.area.reshape(cells["level"].shape[1:]) > 0)
         plot_alert_map(
             levels,
@@ -241,8 +275,10 @@ def _told(
     return told
 
 
-def _with_levels(ahead: xr.Dataset, cells: xr.Dataset, region: xr.Dataset) -> xr.Dataset:
+def _with_levels(ahead: xr.Dataset, cells: xr.Dataset, region: xr.Dataset, alert: xr.Dataset) -> xr.Dataset:
+    """The forecast with its levels, those of the area, and the alert in force with what it goes on from tomorrow."""
     found = ahead.assign(level=cells["level"], probability=cells["probability"])
+    found = found.assign({f"{_ALERT}{n}": alert[n] for n in alert.data_vars})
     if region is cells:
         return found
     return found.assign({f"region_{n}": region[n] for n in ("level", "probability", "value")})

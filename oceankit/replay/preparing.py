@@ -56,6 +56,8 @@ def prepared(field: xr.DataArray, settings: Settings, folder: Path) -> Prepared:
         base = tuple(int(year[:4]) for year in settings.base)
         # Cut, because windows around the last days of the period would reach beyond it.
         known = field.sel(time=slice(None, settings.learnt))
+        if known.chunks is not None:
+            known = known.chunk({d: -1 if d == "time" else "auto" for d in known.dims})
         with clock.moment(settings.first):
             oceankit.write(climatology(known, period=base), clim_file, inputs=[])
     with oceankit.open_fields(clim_file) as ds:

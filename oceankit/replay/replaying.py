@@ -1,5 +1,6 @@
 """The run: prepare, live each day, judge; what is finished stays, whatever happens."""
 
+import csv
 import json
 import os
 import shutil
@@ -72,14 +73,23 @@ def replay(
             continue
         part = days / f".{day}.part"
         part.mkdir()
-        live(day, record, arrivals, ready, settings, days, part)
+        spent = live(day, record, arrivals, ready, settings, days, part)
         os.replace(part, days / str(day))
         seconds = time.perf_counter() - begin
-        with open(costs, "a", encoding="ascii") as file:
-            file.write(f"{day},{seconds:.3f}\n")
+        _note(costs, {"day": str(day), "seconds": f"{seconds:.3f}", **{n: f"{s:.3f}" for n, s in spent.items()}})
         if progress is not None:
             progress(day, seconds)
     return report(field, place, settings, ready, judged(field, place, settings, ready))
+
+
+def _note(path: Path, row: dict[str, str]) -> None:
+    """Add a line to a table, which gets its head with the first."""
+    there = path.exists()
+    with open(path, "a", encoding="ascii", newline="") as file:
+        table = csv.DictWriter(file, list(row), lineterminator="\n")
+        if not there:
+            table.writeheader()
+        table.writerow(row)
 
 
 def _claimed(place: Path, settings: Settings) -> None:

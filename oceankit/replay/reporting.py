@@ -12,7 +12,6 @@ import xarray as xr
 
 from oceankit.fields import clock
 from oceankit.fields.files import write_whole
-from oceankit.products import alerts
 from oceankit.replay.forecasting import normal_on
 from oceankit.replay.judging import Judgement
 from oceankit.replay.living import read
@@ -45,8 +44,6 @@ def report(field: xr.DataArray, folder: Path, settings: Settings, ready: Prepare
     found
         From :func:`oceankit.replay.judged`.
     """
-    book = alerts.rules()
-    levels = [("none", book["no_alert"]["colour"]), *((n, v["colour"]) for n, v in book["levels"].items())]
     words, good = _first_lines(settings, found)
     place = html.escape(settings.place["en"])
     parts = [
@@ -56,7 +53,7 @@ def report(field: xr.DataArray, folder: Path, settings: Settings, ready: Prepare
         f"model ({settings.train[0]} to {settings.train[1]}) know nothing later than {settings.learnt}.</p>",
         f'<div class="lead{"" if good else " bad"}">{"".join(f"<p>{w}</p>" for w in words)}</div>',
         "<h2>What happened, and what was warned of</h2>",
-        *_figures_of_event(field, settings, ready, found, levels),
+        *_figures_of_event(field, settings, ready, found),
         "<h2>Alerts against what happened</h2>", _alert_table(found), _onset_table(found), _history(folder, settings),
         "<h2>How good the forecasts were</h2>", *_figures_of_skill(found.scores), _skill_table(found.scores),
         "<h2>How the days came</h2>", _deliveries(found),
@@ -145,14 +142,12 @@ def _listed(leads: np.ndarray) -> str:
 # ---- figures ---------------------------------------------------------------------------------------------------------
 
 
-def _figures_of_event(
-    field: xr.DataArray, settings: Settings, ready: Prepared, found: Judgement, levels: Sequence[tuple[str, str]]
-) -> list[str]:
+def _figures_of_event(field: xr.DataArray, settings: Settings, ready: Prepared, found: Judgement) -> list[str]:
     from oceankit.products.replay_figures import plot_replay, plot_replay_maps
 
     drawn = [
         _image(
-            plot_replay(found.days, levels),
+            plot_replay(found.days),
             "Above: temperature of the area against what is normal for the day. Middle: how much of the "
             "area is in which category. "
             "Below: the alert in force, as issued the evening before, and the level that was observed.",
@@ -297,13 +292,15 @@ def _deliveries(found: Judgement) -> str:
 
 def _seconds(folder: Path) -> str:
     with open(folder / "seconds.csv", encoding="ascii") as file:
-        seconds = np.array([float(row[1]) for row in csv.reader(file)])
+        rows = list(csv.DictReader(file))
+    seconds = np.array([float(row["seconds"]) for row in rows])
+    parts = [n for n in rows[0] if n not in ("day", "seconds")]
+    medians = [(n, f"{np.median([float(row[n]) for row in rows]):.2f}") for n in parts]
     return (
         f"<p>{np.median(seconds):.2f} s in the median, {seconds.max():.2f} s at most, "
         f"{seconds.sum() / 60:.1f} minutes in all for "
-        f"{seconds.size} days (detection, tracking, forecast, alert, bulletin, map, verification). Written "
-        f"{clock.now():%Y-%m-%d %H:%M} UTC.</p>"
-    )
+        f"{seconds.size} days. Written {clock.now():%Y-%m-%d %H:%M} UTC.</p>"
+    ) + _table(("what a day does", "seconds in the median"), medians)
 
 
 def _meanings(settings: Settings) -> str:

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 from click.testing import Result
 
-from oceankit.cli import running
+from oceankit.cli import progress
 from oceankit.fields import Grid, check_integrity, open_fields
 from oceankit.observations import ObservationError, operators
 
@@ -331,7 +331,7 @@ def test_the_choices_of_the_schema_are_those_of_the_library():
 
 
 def test_the_progress_bar_is_one_line_that_is_wiped(capsys: pytest.CaptureFixture[str]):
-    line = running._OneLine()
+    line = progress._OneLine()
     line.write("\r[####    ] | 50% Completed | 1.0 s")
     line.write("\n")
     out = capsys.readouterr().out

@@ -1,6 +1,5 @@
 """Days lived one by one: nothing seen before its time, nothing lost, and the same in whatever order days come."""
 
-import hashlib
 import json
 import shutil
 import signal
@@ -15,44 +14,15 @@ import pytest
 import xarray as xr
 
 pytest.importorskip("torch", reason="needs the extra 'forecast'")
+from replay.seas import PLAIN, products, sea, settings
+
 from oceankit.anomaly import heatwaves, updated_events
-from oceankit.replay import ReplayError, Settings, replay, schedule
+from oceankit.replay import ReplayError, replay, schedule
 from oceankit.replay.checking import Checks
 from oceankit.replay.living import read
 from oceankit.replay.preparing import prepared
 from oceankit.replay.records import Record, place_in_year
 from oceankit.replay.regions import reached_by
-
-PLAIN = {"late": 0.0, "again": 0.0, "corrected": 0.0}
-ROUGH = {"late": 0.2, "again": 0.15, "corrected": 0.2, "seed": 5}
-
-
-def sea(shape: tuple[int, ...] = (3, 4)) -> xr.DataArray:
-    """Seven years of red noise on a season, with a warm spell in the days that are lived, and a cell of land."""
-    days = xr.date_range("2001-01-01", "2007-12-31")
-    rng = np.random.default_rng(1)
-    noise = np.zeros((days.size, *shape))
-    for k in range(1, days.size):
-        noise[k] = 0.9 * noise[k - 1] + 0.4 * rng.normal(size=shape)
-    season = 3 * np.cos(2 * np.pi * np.arange(days.size) / 365.25)
-    values = 15 + season.reshape(-1, *[1] * len(shape)) + noise
-    begun = (days - days[0]).days.values - (np.datetime64("2006-07-06") - np.datetime64("2001-01-01")).astype(int)
-    values += np.interp(begun, [0, 5, 24, 30], [0, 3, 3, 0]).reshape(-1, *[1] * len(shape))
-    if len(shape) == 2:
-        values[:, 0, 0] = np.nan
-    coords = {
-        "time": days,
-        "lat": ("lat", 35.125 + 0.25 * np.arange(3), {"units": "degrees_north"}),
-        "lon": ("lon", 120.125 + 0.25 * np.arange(4), {"units": "degrees_east"}),
-    }
-    dims = ("time", "lat", "lon")[: 1 + len(shape)]
-    attrs = {"units": "degC", "standard_name": "sea_surface_temperature"}
-    return xr.DataArray(values.astype("f4"), {d: coords[d] for d in dims}, dims, "sst", attrs)
-
-
-def settings(last: str = "2006-07-14", **more: object) -> Settings:
-    days = {"base": ("2001", "2005"), "train": ("2001", "2005"), "days": ("2006-07-01", last), "leads": range(1, 8)}
-    return Settings(**{**days, "maps": 7, **ROUGH, **more})  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -73,15 +43,6 @@ def run(learnt, folder: Path, field: xr.DataArray | None = None, **more: object)
     (folder / "settings.json").write_text(given.as_json())
     replay(sea() if field is None else field, folder, given)
     return folder
-
-
-def products(folder: Path, until: str = "9") -> dict[str, str]:
-    """Hashes of all files of the days."""
-    return {
-        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
-        for p in sorted((folder / "days").rglob("*"))
-        if p.is_file() and p.relative_to(folder / "days").parts[0] <= until
-    }
 
 
 # ---- how days come ---------------------------------------------------------------------------------------------------
@@ -189,7 +150,8 @@ def test_late_repeated_and_corrected_days_end_in_the_same_state(learnt, undistur
 WORKER = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from test_replay import replay, sea, settings
+from oceankit.replay import replay
+from replay.seas import sea, settings
 replay(sea(), sys.argv[2], settings())
 """
 
@@ -218,7 +180,7 @@ def test_killed_at_any_moment(learnt, undisturbed, tmp_path, kills):
 
 
 def begin(folder: Path) -> "subprocess.Popen[bytes]":
-    words = [sys.executable, "-c", WORKER, str(Path(__file__).parent), str(folder)]
+    words = [sys.executable, "-c", WORKER, str(Path(__file__).parents[1]), str(folder)]
     return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -229,7 +191,7 @@ def test_a_day_tells_everything(undisturbed):
     day = undisturbed / "days" / "2006-07-13"
     names = {p.name for p in day.iterdir()}
     assert names >= {
-        "sea.nc", "objects.nc", "forecast.nc", "state.nc", "alert.nc", "bulletin.zh.txt", "bulletin.en.txt", "bulletin.geojson",
+        "sea.nc", "objects.nc", "forecast.nc", "state.nc", "bulletin.zh.txt", "bulletin.en.txt", "bulletin.geojson",
         "scores.csv", "day.json",
     }  # fmt: skip
     assert "map.png" in {p.name for p in (undisturbed / "days" / "2006-07-01").iterdir()}
