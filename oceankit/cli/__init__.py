@@ -317,7 +317,11 @@ def detect(**given: Any) -> None:
 @click.option("--units", help="Where the files do not say them.")
 @click.option("--leads", type=click.IntRange(1), default=14, show_default=True, help="Days ahead.")
 @click.option("--share", type=float, default=0.1, show_default=True, help="Part of the area that has to reach a level.")
-@click.option("--confidence", type=float, default=0.5, show_default=True, help="Probability with which it has to.")
+@click.option(
+    "--confidence",
+    type=float,
+    help="Probability with which it has to; by default what served best in forecasts of the last training years.",
+)
 @click.option("--hold", type=int, default=3, show_default=True, help="Days without a level before an alert falls.")
 @click.option("--late", type=float, default=0.05, show_default=True, help="Share of the days that come late.")
 @click.option("--again", type=float, default=0.03, show_default=True, help="Share of the days that come twice.")

@@ -27,7 +27,11 @@ REPLAY = Section(
         "days": Key(_period, "first and last day that is lived, after `base` and `train`", required=True),
         "leads": Key(Number(least=1, whole=True), "days ahead", default=14),
         "share": Key(Number(above=0, most=1), "part of the area that has to reach a level", default=0.1),
-        "confidence": Key(Number(above=0, most=1), "probability with which it has to", default=0.5),
+        "confidence": Key(
+            Number(above=0, most=1),
+            "probability with which it has to; if left out, what served best in forecasts of the last quarter of `train` by a "
+            "model of the time before",
+        ),
         "hold": Key(Number(least=0, whole=True), "days without a level before an alert falls", default=3),
         "late": Key(_part, "share of the days that come late", default=0.05),
         "again": Key(_part, "share of the days that come twice", default=0.03),

@@ -115,7 +115,9 @@ def plot_reliability(
         for each in (ax, below):
             plain(each)
         if single is None:
-            key(ax, "upper left")
+            # On the side of the diagonal that the curves leave free.
+            above = [one["reliability_frequency"] - one["reliability_probability"] for one in curves.values()]
+            key(ax, "lower right" if np.nanmean([float(a.mean()) for a in above]) > 0 else "upper left")
         told = "" if single is None else numbers_of(single, ("ece", "bss", "base_rate"))
         titles(ax, "Reliability" if title is None else title, (told or " ") if subtitle is None else subtitle)
         if own:

@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from oceankit.replay.normals import normal_on, place_in_year
 from oceankit.replay.preparing import Prepared
-from oceankit.replay.records import Record, place_in_year
+from oceankit.replay.records import Record
 from oceankit.replay.regions import severity
 from oceankit.replay.settings import Settings
 
-__all__ = ["forecast", "normal_on", "start_of"]
+__all__ = ["forecast", "start_of"]
 
 _HISTORY = 60
 """Days before the start that are shown at least"""
@@ -32,17 +33,6 @@ def start_of(record: Record, ready: Prepared, steps: int) -> tuple[xr.DataArray,
     guessed = int((~known[-1] & np.isfinite(departure[-1])).sum())
     field = record.field(first)
     return field.copy(data=(normal + departure).reshape(field.shape)), guessed
-
-
-def normal_on(clim: xr.Dataset, field: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
-    """Mean and threshold of a climatology on each day of a field, like the field."""
-    times = field["time"]
-    at = xr.DataArray([place_in_year(d) for d in times.values.astype("M8[D]")], dims="time", coords={"time": times})
-    mean, threshold = (
-        clim[n].isel(dayofyear=at).drop_vars("dayofyear", errors="ignore").transpose(*field.dims)
-        for n in ("mean", "threshold")
-    )
-    return mean, threshold
 
 
 def forecast(start: xr.DataArray, ready: Prepared, settings: Settings) -> xr.Dataset:

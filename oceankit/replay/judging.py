@@ -15,14 +15,13 @@ from oceankit.fields.files import write_whole
 from oceankit.forecast import verify
 from oceankit.products import alerts
 from oceankit.replay import regions
-from oceankit.replay.forecasting import normal_on
 from oceankit.replay.living import read
+from oceankit.replay.normals import normal_on
 from oceankit.replay.preparing import Prepared
 from oceankit.replay.settings import Settings
 
 __all__ = ["Judgement", "judged"]
 
-LEVELS = ("blue", "yellow", "orange", "red")
 _GAP = 2
 """Days between two spells that are one, as for heatwaves"""
 
@@ -158,7 +157,7 @@ def _of_level(series: xr.Dataset, level: int, settings: Settings, peak: np.datet
     issued = alert & (whole | later)
     dates = series["time"].values.astype("M8[D]")
     return {
-        "level": LEVELS[level - 1],
+        "level": regions.LEVELS[level - 1],
         "days_observed": int((happened & judged_days).sum()),
         "hits": int((happened & before & judged_days).sum()),
         "misses": int((happened & ~before & judged_days).sum()),

@@ -21,7 +21,8 @@ from oceankit.products import alerts
 from oceankit.products.replay_figures import plot_alert_map
 from oceankit.replay import regions
 from oceankit.replay.checking import FLAGS
-from oceankit.replay.forecasting import forecast, normal_on, start_of
+from oceankit.replay.forecasting import forecast, start_of
+from oceankit.replay.normals import normal_on
 from oceankit.replay.preparing import Prepared, begun
 from oceankit.replay.records import Arrival, Record
 from oceankit.replay.settings import Settings
@@ -70,8 +71,8 @@ def live(
         start, guessed = start_of(record, ready, max(ready.model.reach + 1, _HISTORY))
         ahead = forecast(start, ready, settings)
         spent.until("forecast")
-        cells = regions.assessed(ahead["severity"], ahead["severity_std"], settings)
-        region = regions.of_region(cells, ready.area, settings)
+        cells = regions.assessed(ahead["severity"], ahead["severity_std"], ready.decision.confidence)
+        region = regions.of_region(cells, ready.area, settings.share, ready.decision.confidence)
         alert, alert_state = _alert(day, region, settings, days)
         spent.until("alert")
         _write(_with_levels(ahead, cells, region, alert_state), part / "forecast.nc")

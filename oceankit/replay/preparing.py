@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from oceankit.anomaly import climatology, update
 from oceankit.fields import clock
 from oceankit.fields.grid import Grid
 from oceankit.replay.checking import Checks
-from oceankit.replay.records import place_in_year
+from oceankit.replay.deciding import Decision, decided
+from oceankit.replay.normals import normal_on, place_in_year
 from oceankit.replay.settings import ReplayError, Settings
 
 __all__ = ["Prepared", "prepared"]
@@ -36,6 +38,8 @@ class Prepared:
     damped: Any
     area: np.ndarray
     """Of the cells of the sea, 0 on land; their sum is 1"""
+    decision: Decision
+    """How likely a level must be for an alert"""
 
 
 def prepared(field: xr.DataArray, settings: Settings, folder: Path) -> Prepared:
@@ -70,10 +74,17 @@ def prepared(field: xr.DataArray, settings: Settings, folder: Path) -> Prepared:
     checks = Checks.learnt(np.asarray(train.values, np.float64).reshape(-1, cells) - normal)
     model = _model(train, settings, folder / "model.safetensors")
     damped = DampedPersistence(leads=settings.leads).fit(train)
-    return Prepared(clim, mean, checks, model, damped, _area(field, np.isfinite(mean[0])))
+    area = _area(field, np.isfinite(mean[0]))
+    decision = decided(
+        train, settings, partial(normal_on, clim), area,
+        lambda part: _model(part, settings, folder / "earlier.safetensors"), folder / "decision.json",
+    )  # fmt: skip
+    (folder / "earlier.safetensors").unlink(missing_ok=True)
+    return Prepared(clim, mean, checks, model, damped, area, decision)
 
 
 def _model(train: xr.DataArray, settings: Settings, path: Path) -> Any:
+    """A forecaster of all cells, trained on some of them, or read from where it is kept."""
     from oceankit.forecast import Forecaster
 
     if not path.exists():

@@ -9,9 +9,10 @@ import xarray as xr
 
 from oceankit.replay.checking import BAD, MISSING, Checks
 from oceankit.replay.deliveries import Delivery, schedule, spoiled
+from oceankit.replay.normals import place_in_year
 from oceankit.replay.settings import Settings
 
-__all__ = ["Arrival", "Record", "place_in_year"]
+__all__ = ["Arrival", "Record"]
 
 _BEFORE = 400
 """Days before the first one: models look back for a year"""
@@ -112,11 +113,3 @@ class Record:
             data, coords | {"time": ("time", self.days[part].astype("M8[ns]"), self.archive["time"].attrs)},
             ("time", *shape.dims), str(self.archive.name), self.archive.attrs,
         )  # fmt: skip
-
-
-def place_in_year(day: np.datetime64) -> int:
-    """0 for the first of January, as in a leap year."""
-    start = day.astype("M8[Y]").astype("M8[D]")
-    number = int((day - start).astype(int))
-    leap = int((start.astype("M8[Y]") + 1).astype("M8[D]").astype(int) - start.astype(int)) == 366
-    return number + (not leap and number >= 59)

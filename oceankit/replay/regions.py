@@ -4,11 +4,12 @@ import numpy as np
 import xarray as xr
 
 from oceankit.products import alerts
-from oceankit.replay.settings import Settings
 
-__all__ = ["HAZARD", "assessed", "of_region", "reached_by", "severity"]
+__all__ = ["HAZARD", "LEVELS", "assessed", "of_region", "reached_by", "severity"]
 
 HAZARD = "marine_heatwave"
+LEVELS = ("blue", "yellow", "orange", "red")
+"""Reached at categories 1 to 4"""
 _CERTAIN = 1e-6
 """Spread of what was observed, in categories"""
 
@@ -31,24 +32,24 @@ def severity(values: xr.DataArray, mean: xr.DataArray, threshold: xr.DataArray) 
     return ((values - mean) / (threshold - mean)).assign_attrs(units="1", long_name="severity")
 
 
-def assessed(mean: xr.DataArray, std: xr.DataArray, settings: Settings) -> xr.Dataset:
+def assessed(mean: xr.DataArray, std: xr.DataArray, confidence: float) -> xr.Dataset:
     """Alert level of each cell and lead, of a severity that is forecast; lead 0 is observed."""
     spread = xr.where(std["lead_time"] == 0, _CERTAIN, std).transpose(*mean.dims).assign_attrs(units="1")
     forecast = xr.Dataset({"mean": mean, "std": spread})
-    found = alerts.assess(HAZARD, forecast, confidence=settings.confidence)
+    found = alerts.assess(HAZARD, forecast, confidence=confidence)
     return found.drop_vars([n for n in found if str(n).startswith(("state_", "status", "action"))])
 
 
-def of_region(cells: xr.Dataset, area: np.ndarray, settings: Settings) -> xr.Dataset:
-    """The same of the sea as a whole: what ``settings.share`` of its area reaches."""
+def of_region(cells: xr.Dataset, area: np.ndarray, share: float, confidence: float) -> xr.Dataset:
+    """The same of the sea as a whole: what the part ``share`` of its area reaches."""
     dims = [d for d in cells["value"].dims if d != "lead_time"]
     if not dims:
         return cells
     lead = cells["value"].transpose("lead_time", *dims)
-    value = reached_by(lead.values.reshape(lead.shape[0], -1), area, settings.share)
+    value = reached_by(lead.values.reshape(lead.shape[0], -1), area, share)
     chances = cells["probability"].transpose("alert_level", "lead_time", *dims)
-    chance = reached_by(chances.values.reshape(*chances.shape[:2], -1), area, settings.share)
-    reached = (chance >= settings.confidence).cumprod(axis=0).sum(axis=0)
+    chance = reached_by(chances.values.reshape(*chances.shape[:2], -1), area, share)
+    reached = (chance >= confidence).cumprod(axis=0).sum(axis=0)
     level = np.where(np.isnan(chance).any(axis=0), -1, reached).astype(np.int8)
     out = cells.drop_vars(["value", "probability", "level", *dims], errors="ignore")
     out["level"] = ("lead_time", level, cells["level"].attrs)

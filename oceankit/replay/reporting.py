@@ -12,9 +12,10 @@ import xarray as xr
 
 from oceankit.fields import clock
 from oceankit.fields.files import write_whole
-from oceankit.replay.forecasting import normal_on
+from oceankit.replay.deciding import Decision
 from oceankit.replay.judging import Judgement
 from oceankit.replay.living import read
+from oceankit.replay.normals import normal_on
 from oceankit.replay.preparing import Prepared
 from oceankit.replay.regions import severity
 from oceankit.replay.settings import Settings
@@ -28,8 +29,8 @@ h1 { font-size: 1.6rem; margin: 0 } h2 { font-size: 1.15rem; margin: 2rem 0 .4re
 .lead { background: #eef4f8; border-left: 4px solid #2a7f9e; padding: .6rem 1rem; margin: 1rem 0 }
 .lead.bad { background: #fbeeea; border-color: #c4541a }
 table { border-collapse: collapse; margin: .5rem 0 } th { text-align: left; border-bottom: 1px solid #7d95a3 }
-th, td { padding: .2rem .9rem .2rem 0; vertical-align: top } td { border-bottom: 1px solid #e3eaee }
-td.n, th.n { text-align: right } img { max-width: 100% } .small { color: #52646f; font-size: .87rem }
+th, td { padding: .2rem .9rem .2rem 0; vertical-align: top; font-size: .87rem } td { border-bottom: 1px solid #e3eaee }
+td.n, th.n { text-align: right } td { white-space: nowrap } img { max-width: 100% } .small { color: #52646f; font-size: .87rem }
 """
 _MAPS = 12
 
@@ -58,7 +59,7 @@ def report(field: xr.DataArray, folder: Path, settings: Settings, ready: Prepare
         "<h2>How good the forecasts were</h2>", *_figures_of_skill(found.scores), _skill_table(found.scores),
         "<h2>How the days came</h2>", _deliveries(found),
         "<h2>What a day took</h2>", _seconds(folder),
-        "<h2>What the words mean</h2>", _meanings(settings),
+        "<h2>What the words mean</h2>", _meanings(settings, ready.decision),
     ]  # fmt: skip
     body = "\n".join(parts)
     text = (
@@ -303,7 +304,7 @@ def _seconds(folder: Path) -> str:
     ) + _table(("what a day does", "seconds in the median"), medians)
 
 
-def _meanings(settings: Settings) -> str:
+def _meanings(settings: Settings, decision: Decision) -> str:
     words = {
         "threshold": "the 90th percentile of the base period for the time of the year (Hobday et al. 2016).",
         "severity, category": "the departure from normal in units of the distance from normal to threshold: from 1 on "
@@ -311,8 +312,8 @@ def _meanings(settings: Settings) -> str:
         "level": "blue, yellow, orange and red stand for categories 1 to 4, reached by at least "
         f"{100 * settings.share:g} % of the area.",
         "alert": "the highest level that is observed today or forecast for the next "
-        f"{max(settings.leads)} days with a probability of {100 * settings.confidence:g} % or more. It rises at once, and "
-        f"falls when it was not reached for {settings.hold} days.",
+        f"{max(settings.leads)} days with a probability of {100 * decision.confidence:g} % or more. {_chosen(decision)} "
+        f"The alert rises at once, and falls when it was not reached for {settings.hold} days.",
         "hit, miss": "a day on which the level was reached, with or without an alert of that level "
         "issued the day before.",
         "false alarm": f"a day of alert after which the level was not reached within {max(settings.leads)} days.",
@@ -322,3 +323,21 @@ def _meanings(settings: Settings) -> str:
         "reference's; 100 % is perfect, 0 no gain.",
     }
     return "<dl>" + "".join(f"<dt><b>{k}</b></dt><dd>{v}</dd>" for k, v in words.items()) + "</dl>"
+
+
+def _chosen(decision: Decision) -> str:
+    """Where the probability from which on there is an alert comes from."""
+    if decision.given:
+        return "That probability was given."
+    assert decision.starts is not None  # it was chosen by forecasts
+    words = (
+        f"That probability was chosen by forecasts from {decision.starts[0]} to {decision.starts[1]}, of a model that knew "
+        f"nothing later than {decision.learnt_until}"
+    )
+    if decision.index is None:
+        return f"{words}: none of them told of a level that came, so it is a guess."
+    hits, misses, false = (decision.scores or {})[f"{decision.confidence:g}"]
+    return (
+        f"{words}: of {hits + misses} forecasts before a level was reached {hits} warned of it, and {false} warned of one that "
+        "did not come. Of the probabilities that did about as well it is the highest."
+    )

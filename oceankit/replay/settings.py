@@ -29,8 +29,8 @@ class Settings:
     """Days ahead"""
     share: float = 0.1
     """Part of the sea's area that has to reach a level"""
-    confidence: float = 0.5
-    """Probability with which it has to"""
+    confidence: float | None = None
+    """Probability with which it has to; None: what served best in forecasts of the end of the training period"""
     hold: int = 3
     """Days without a level before the alert falls"""
     place: Mapping[str, str] = field(default_factory=lambda: {"zh": "该海域", "en": "the region"})
@@ -52,7 +52,7 @@ class Settings:
         if not self.leads or min(self.leads) < 1 or sorted(set(self.leads)) != list(self.leads):
             raise ReplayError(f"leads is {list(self.leads)}; give days ahead in ascending order, such as range(1, 15)")
         for name in ("share", "confidence"):
-            if not 0 < getattr(self, name) <= 1:
+            if getattr(self, name) is not None and not 0 < getattr(self, name) <= 1:
                 raise ReplayError(f"{name} is {getattr(self, name)!r}; give a part above 0 and at most 1")
         shares = (self.late, self.again, self.corrected)
         if min(shares) < 0 or sum(shares) > 1:

@@ -18,7 +18,7 @@ centre: A test centre
 steps:
   - name: summer
     input: {paths: sst.nc, variable: sst}
-    replay: {base: [2001, 2005], days: [2006-07-01, 2006-07-03], leads: 5, maps: 2, save: summer}
+    replay: {base: [2001, 2005], days: [2006-07-01, 2006-07-03], leads: 5, maps: 2, confidence: 0.5, save: summer}
 """
 
 
@@ -89,7 +89,7 @@ def test_the_command_replays_a_series(folder, tmp_path):
     mean.to_netcdf(tmp_path / "series.nc")
     command = [
         "replay", str(tmp_path / "series.nc"), str(tmp_path / "out"), "--base", "2001", "2005", "--days", "2006-07-01",
-        "2006-07-02", "--leads", "3", "--place", "A harbour",
+        "2006-07-02", "--leads", "3", "--confidence", "0.5", "--place", "A harbour",
     ]  # fmt: skip
     refused = CliRunner().invoke(main, command)
     assert refused.exit_code == 1

@@ -22,8 +22,8 @@ cluster: {{kind: slurm, workers: 2, memory: 2GiB, walltime: "00:10:00", interfac
 steps:
   - name: summer
     input: {{paths: sst.nc, variable: sst}}
-    replay: {{base: [2001, 2005], days: [2006-07-01, 2006-07-04], leads: 7, maps: 7, late: 0.2, again: 0.15, corrected: 0.2,
-      seed: 5, save: summer}}
+    replay: {{base: [2001, 2005], days: [2006-07-01, 2006-07-04], leads: 7, maps: 7, confidence: 0.5,
+      late: 0.2, again: 0.15, corrected: 0.2, seed: 5, save: summer}}
 """
 
 

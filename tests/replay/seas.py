@@ -37,7 +37,7 @@ def sea(shape: tuple[int, ...] = (3, 4)) -> xr.DataArray:
 
 def settings(last: str = "2006-07-14", **more: object) -> Settings:
     days = {"base": ("2001", "2005"), "train": ("2001", "2005"), "days": ("2006-07-01", last), "leads": range(1, 8)}
-    return Settings(**{**days, "maps": 7, **ROUGH, **more})  # type: ignore[arg-type]
+    return Settings(**{**days, "maps": 7, "confidence": 0.5, **ROUGH, **more})  # type: ignore[arg-type]
 
 
 def products(folder: Path, until: str = "9") -> dict[str, str]:

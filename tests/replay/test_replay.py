@@ -17,11 +17,12 @@ pytest.importorskip("torch", reason="needs the extra 'forecast'")
 from replay.seas import PLAIN, products, sea, settings
 
 from oceankit.anomaly import heatwaves, updated_events
-from oceankit.replay import ReplayError, replay, schedule
+from oceankit.replay import ReplayError, Settings, replay, schedule
 from oceankit.replay.checking import Checks
 from oceankit.replay.living import read
+from oceankit.replay.normals import place_in_year
 from oceankit.replay.preparing import prepared
-from oceankit.replay.records import Record, place_in_year
+from oceankit.replay.records import Record
 from oceankit.replay.regions import reached_by
 
 
@@ -251,3 +252,39 @@ def test_a_field_that_does_not_fit_is_refused(tmp_path, undisturbed):
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(ReplayError, match="holds other files"):
         replay(sea(), tmp_path, settings())
+
+
+# ---- a real sea ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.extra
+def test_a_real_sea_knows_nothing_of_later_days_and_ends_as_all_days_at_once(shared, tmp_path):
+    """Every fourth cell off Tasmania, two weeks around the first severe days of the heatwave of 2015/16."""
+    path = shared / "data" / "oisst_tasmania" / "oisst_tasmania_1982_2016.nc"
+    if not path.exists():
+        pytest.skip("needs the daily sea surface temperature off Tasmania")
+    with xr.open_dataset(path) as ds:
+        field = ds["sst"][:, ::4, ::4].load()
+    given = Settings(
+        base=("1983", "2011"), train=("2004", "2011"), days=("2015-12-08", "2015-12-22"), confidence=0.1, maps=5, seed=5,
+        late=0.2, again=0.1, corrected=0.2,
+    )  # fmt: skip
+    ready = prepared(field, given, tmp_path / "learnt")
+
+    def lived(values: xr.DataArray, name: str) -> Path:
+        shutil.copytree(tmp_path / "learnt", tmp_path / name / "prepared")
+        (tmp_path / name / "settings.json").write_text(given.as_json())
+        replay(values, tmp_path / name, given)
+        return tmp_path / name
+
+    whole = lived(field, "whole")
+    for day in ("2015-12-08", "2015-12-13", "2015-12-17", "2015-12-21"):
+        spoilt = field.copy(deep=True)
+        later = (spoilt["time"] > np.datetime64(day) + np.timedelta64(1, "D") - np.timedelta64(1, "s")).values
+        spoilt.values[later] = np.random.default_rng(0).uniform(-5, 40, (int(later.sum()), *field.shape[1:]))
+        assert products(lived(spoilt, f"spoilt {day}"), day) == products(whole, day)
+    state = read(whole / "days", given.last, "state.nc")
+    found = updated_events(state.assign(dict(ready.clim.data_vars)))
+    batch = heatwaves(field.sel(time=slice("2012-01-01", "2015-12-22")).astype("f8"), ready.clim)
+    for name in ("start", "end", "duration", "intensity_max", "intensity_cumulative"):
+        np.testing.assert_array_equal(found[name], batch[name], err_msg=name)
