@@ -67,7 +67,11 @@ def main() -> None:
             f"detection of a day: {state:.2f} s from the state, {batch:.2f} s from the whole record: {batch / state:.0f}x"
         )
         _skill(folder)
-        print((folder / "prepared" / "decision.json").read_text())
+        chosen = json.loads((folder / "prepared" / "decision.json").read_text())
+        print(
+            f"alert from a probability of {chosen['confidence']:g}; onsets warned of, missed, false alarms in {chosen['starts']}:"
+        )
+        print("  " + ", ".join(f"{p}: {n}" for p, n in chosen["scores"].items() if n[0]))
 
 
 def _skill(folder: Path) -> None:

@@ -23,7 +23,7 @@ __all__ = [
     "prepared",
     "random_rotation",
     "solve",
-    "solve_row",
+    "solve_rows",
 ]
 
 _BLOCK = 256
@@ -76,15 +76,15 @@ class Anchors(NamedTuple):
     columns: np.ndarray
     column_shares: np.ndarray
 
-    def between(self, wet: np.ndarray, members: int) -> Between:
-        """What is kept from row to row of a tile whose places have values where ``wet`` (rows, columns, levels)."""
+    def between(self, wet: np.ndarray, members: int, dtype: np.dtype) -> Between:
+        """What is kept from row to row of a tile whose places have values of ``dtype`` where ``wet`` (rows, columns, levels)."""
         rows, columns, levels = self.places.at.shape[:3]
         many, n = columns * levels, members
         needed = np.zeros((rows, columns, levels), bool)
         kernels.needed(wet, self.rows, self.columns, needed)
         return Between(
-            np.empty((2, many, n, n)), np.zeros((2, many, 3)), np.full(2, -1), np.empty((many, n, n)), np.empty((many, 3)),
-            needed.reshape(rows, many),
+            np.empty((2, many, n, n), dtype), np.zeros((2, many, 3)), np.full(2, -1), np.empty((many, n, n), dtype),
+            np.empty((many, 3)), needed.reshape(rows, many),
         )  # fmt: skip
 
 
@@ -215,21 +215,24 @@ def solve(system: System, inflate: Inflating, state: np.ndarray, missing: np.nda
     return found
 
 
-def solve_row(
+def solve_rows(
     system: System,
     inflate: Inflating,
     state: np.ndarray,
     missing: np.ndarray,
     anchors: Anchors,
-    row: int,
+    rows: range,
     kept: Between,
 ) -> Found:
-    """The same for a row of a tile between anchors; rows come one after the other."""
+    """The same for rows of a tile between anchors; rows come one after the other."""
     found = nothing_found(state.shape[0])
-    kernels.between_anchors(
-        system, inflate, state, missing, anchors.places.at, anchors.places.extra, anchors.rows[row],
-        anchors.row_shares[row], anchors.columns, anchors.column_shares, kept, *found,
-    )  # fmt: skip
+    many = state.shape[0] // len(rows)
+    for k, row in enumerate(rows):
+        part = slice(k * many, (k + 1) * many)
+        kernels.between_anchors(
+            system, inflate, state[part], missing[part], anchors.places.at, anchors.places.extra, anchors.rows[row],
+            anchors.row_shares[row], anchors.columns, anchors.column_shares, kept, *(f[part] for f in found),
+        )  # fmt: skip
     return found
 
 

@@ -348,13 +348,13 @@ class Between(NamedTuple):
     """Transforms at anchors, kept from one row of a tile to the next."""
 
     held: np.ndarray
-    """float64 (2, anchors in a row, members, members): of the anchors before and behind"""
+    """Of the state's type (2, anchors in a row, members, members): of the anchors before and behind"""
     said: np.ndarray
     """float64 (2, anchors in a row, 3): counts and what ``transform`` says"""
     which: np.ndarray
     """int64 (2,): the rows of anchors that are held, -1 at first"""
     along: np.ndarray
-    """float64 (anchors in a row, members, members): between both"""
+    """The same (anchors in a row, members, members): between both"""
     telling: np.ndarray
     needed: np.ndarray
     """bool (anchor rows, anchors in a row)"""
@@ -382,9 +382,10 @@ def between_anchors(
     between the anchors of row ``before`` and the next, ``share`` of the way; columns alike.
     """
     levels, n_rows, n_columns = at.shape[2], at.shape[0], at.shape[1]
+    n = state.shape[2]
     found, squared, weights = np.empty(64, np.int64), np.empty(64), np.empty(64)
-    means, idle = np.empty(state.shape[2]), _idle(system, inflating)
-    cast = np.empty((state.shape[2], state.shape[2]), state.dtype)
+    x, means, idle = np.empty((n, n)), np.empty(n), _idle(system, inflating)
+    cast = np.empty((n, n), state.dtype)
     anomalies, new = np.empty(state.shape[1:], state.dtype), np.empty(state.shape[1:], state.dtype)
     for b in range(2):
         row = min(before + b, n_rows - 1)
@@ -397,13 +398,15 @@ def between_anchors(
             if work.needed[row, a]:
                 kept, signal, reduction, found, squared, weights = _weights(
                     system, at[row, a // levels, a % levels], extra[row, a // levels, a % levels], found, squared, weights,
-                    work.held[row % 2, a], means,
+                    x, means,
                 )  # fmt: skip
+                _cast(x, work.held[row % 2, a])
                 said = work.said[row % 2, a]
                 said[0], said[1], said[2] = kept, signal, reduction
     low, high = before % 2, min(before + 1, n_rows - 1) % 2
-    _between(work.held[low].reshape(-1), work.held[high].reshape(-1), share, work.along.reshape(-1))
     _between(work.said[low].reshape(-1), work.said[high].reshape(-1), share, work.telling.reshape(-1))
+    # Between two anchors just before the first place beside them, while both are at hand.
+    there = np.zeros(n_columns * levels, np.bool_)
     for c in range(state.shape[0]):
         if fill[c].all():
             continue
@@ -411,6 +414,12 @@ def between_anchors(
         left, right = columns[i] * levels + k, min(columns[i] + 1, n_columns - 1) * levels + k
         if idle and work.said[:, left, 0].max() == 0.0 and work.said[:, right, 0].max() == 0.0:
             continue
+        for a in (left, right):
+            if not there[a]:
+                there[a] = True
+                _between(
+                    work.held[low, a].reshape(-1), work.held[high, a].reshape(-1), share, work.along[a].reshape(-1)
+                )
         part = column_shares[i]
         _between(work.along[left].reshape(-1), work.along[right].reshape(-1), part, cast.reshape(-1))
         counts[c] = np.int64(work.said[low if share <= 0.5 else high, left if part <= 0.5 else right, 0])
@@ -422,8 +431,11 @@ def between_anchors(
 @kernel
 def _between(a, b, share, out):
     """``a`` and a share of the way to ``b``."""
+    # In the type of the values, so that vectors are whole; exact at both ends.
+    parts = np.array([1.0 - share, share]).astype(out.dtype)
+    left, right = parts[0], parts[1]
     for k in range(out.size):
-        out[k] = a[k] + share * (b[k] - a[k])
+        out[k] = left * a[k] + right * b[k]
 
 
 @kernel

@@ -32,6 +32,11 @@ __all__ = ["SAID", "Geometry", "Group", "analysed", "groups_of", "places_at"]
 
 _KM = EARTH_RADIUS / 1e3
 _TILE = 32
+"""Places in a row of a tile, at most"""
+_ANCHORS = 64
+"""Anchors in a row of a tile, at most; those on its edges are found for its neighbour too"""
+_ROWS = 2
+"""Between anchors, laid out at a time: they stay in the cache"""
 
 SAID = {
     "n_local": "observations that reached the place",
@@ -236,6 +241,8 @@ class Task(NamedTuple):
     layers: list[int]
     dtype: np.dtype
     tile: tuple[int, int]
+    """Rows and columns at most"""
+    stride: int
 
 
 def analysed(
@@ -249,9 +256,9 @@ def analysed(
     layers = [
         int(np.prod([f.sizes[d] for d in rest], initial=1)) for f, rest in zip(group.ordered, group.rest, strict=True)
     ]
-    across = _TILE * (stride or 1)
+    across = _TILE if stride is None else _ANCHORS * stride
     tile = (1, across * across) if group.geometry.flat else (across, across)
-    task = Task(inflate, group.names, list(bounds), layers, group.dtype, tile)
+    task = Task(inflate, group.names, list(bounds), layers, group.dtype, tile, stride or 1)
     if any(blocks.is_lazy(f) for f in group.ordered):
         results, said = _lazy(group, task, system)
     else:
@@ -267,10 +274,7 @@ def _box(
     results = [np.empty_like(v) for v in values]
     said = [np.zeros(shape, kind) for kind in _KINDS]
     rows, columns = geometry.at.shape[:2]
-    tiles = [
-        (slice(j, min(j + task.tile[0], rows)), slice(i, min(i + task.tile[1], columns)))
-        for j, i in product(range(0, rows, task.tile[0]), range(0, columns, task.tile[1]))
-    ]
+    tiles = list(product(_parts(rows, task.tile[0], task.stride), _parts(columns, task.tile[1], task.stride)))
 
     def work(begin: int, end: int) -> None:
         for tile in tiles[begin:end]:
@@ -284,7 +288,7 @@ def _tile(
     task: Task, geometry: Geometry, system: core.System, tile: tuple[slice, slice], values: list[np.ndarray],
     results: list[np.ndarray], said: list[np.ndarray],
 ) -> None:  # fmt: skip
-    """One tile: as a whole, or row by row between anchors."""
+    """One tile: as a whole, or some rows at a time between anchors."""
     anchors = geometry.between(*tile)
     if anchors is None:
         places = geometry.places(*tile)
@@ -299,14 +303,22 @@ def _tile(
     for v in values:
         first = np.isfinite(v[(0, ..., *_of(geometry, tile, said[0].ndim))])
         wet |= first.reshape(-1, *wet.shape).any(axis=0)
-    kept = anchors.between(wet, values[0].shape[0])
-    for row in range(rows.stop - rows.start):
+    kept = anchors.between(wet, values[0].shape[0], task.dtype)
+    for first in range(rows.start, rows.stop, _ROWS):
+        last = min(first + _ROWS, rows.stop)
+        some = range(first - rows.start, last - rows.start)
 
-        def one(state: np.ndarray, missing: np.ndarray, row: int = row) -> core.Found:
-            return core.solve_row(system, task.inflate, state, missing, anchors, row, kept)
+        def solved(state: np.ndarray, missing: np.ndarray, some: range = some) -> core.Found:
+            return core.solve_rows(system, task.inflate, state, missing, anchors, some, kept)
 
-        part = (slice(rows.start + row, rows.start + row + 1), columns)
-        _laid_out(task, geometry, part, values, results, said, one)
+        _laid_out(task, geometry, (slice(first, last), columns), values, results, said, solved)
+
+
+def _parts(number: int, most: int, stride: int) -> list[slice]:
+    """Stretches of about the same length, whole strides each, so that no thread waits for the only large one."""
+    many = -(-number // most)
+    size = -(-number // (many * stride)) * stride
+    return [slice(begin, min(begin + size, number)) for begin in range(0, number, size)]
 
 
 def _of(geometry: Geometry, tile: tuple[slice, slice], ndim: int) -> Any:

@@ -78,7 +78,7 @@ def report(field: xr.DataArray, folder: Path, settings: Settings, ready: Prepare
 def _first_lines(settings: Settings, found: Judgement) -> tuple[list[str], bool]:
     """What matters most, and whether the forecasts beat damped persistence at every lead."""
     orange = found.alerts[2]
-    words = [_skill_words(found.scores)]
+    words = [_skill_words(found.scores), _calibration_words(found.scores)]
     if orange["first_alert"] is None:
         words.append("No orange alert was issued.")
     else:
@@ -121,7 +121,7 @@ def _skill_words(scores: xr.Dataset) -> str:
     skill, low, high = (100 * scores[f"bss_vs_reference{end}"].values for end in ("", "_low", "_high"))
     better, worse = leads[low > 0], leads[high < 0]
     unclear = leads[(low <= 0) & (high >= 0)]
-    k = int(np.argmin(np.abs(leads - 7)))
+    k = _middle(scores)
     told = f"{skill[k]:+.1f} % at {leads[k]} days, 95 % interval {low[k]:+.1f} to {high[k]:+.1f} %"
     if better.size == leads.size:
         return f"The forecasts of a heatwave day were <b>better than damped persistence at all leads</b> (Brier skill {told})."
@@ -131,6 +131,26 @@ def _skill_words(scores: xr.Dataset) -> str:
         if some.size
     ]
     return f"Against damped persistence the forecasts of a heatwave day were {', '.join(said)} (Brier skill {told})."
+
+
+def _calibration_words(scores: xr.Dataset) -> str:
+    """Whether probabilities can be taken at their word."""
+    one = scores.isel(lead_time=_middle(scores))
+    share = one["reliability_share"].fillna(0)
+    said = 100 * float((share * one["reliability_probability"].fillna(0)).sum() / share.sum())
+    came, error = 100 * float(one["base_rate"]), 100 * float(one["ece"])
+    ahead = f"At {int(one['lead_time'])} days ahead"
+    if round(error) <= 1:
+        return f"{ahead} probabilities can be taken at their word, to {error:.0f} points."
+    return (
+        f"{ahead} a heatwave day was given a probability of {said:.0f} % on average, and {came:.0f} % of the days were one: "
+        f"probabilities were too {'low' if said < came else 'high'}, by {error:.0f} points in the mean of their classes."
+    )
+
+
+def _middle(scores: xr.Dataset) -> int:
+    """Where the lead nearest to a week is."""
+    return int(np.argmin(np.abs(scores["lead_time"].values - 7)))
 
 
 def _listed(leads: np.ndarray) -> str:
@@ -171,7 +191,7 @@ def _figures_of_skill(scores: xr.Dataset) -> list[str]:
     from oceankit.products.replay_figures import plot_replay_skill
 
     leads = [k for k in (1, 3, 7, 14) if k in scores["lead_time"].values] or [int(scores["lead_time"].values[0])]
-    curves = {f"{k} days ahead": scores.sel(lead_time=k) for k in leads}
+    curves = {f"{k} day{'s' * (k != 1)} ahead": scores.sel(lead_time=k) for k in leads}
     return [
         _image(
             plot_replay_skill(scores), "Above zero the forecast is better. Bands: 95 % intervals from blocks of days."
@@ -248,7 +268,9 @@ def _onset_table(found: Judgement) -> str:
 def _lead_words(lead: int | None) -> str:
     if lead is None:
         return "never"
-    return f"{lead} days before" if lead > 0 else "on the same day" if lead == 0 else f"{-lead} days after"
+    if lead == 0:
+        return "on the same day"
+    return f"{abs(lead)} day{'s' * (abs(lead) != 1)} {'before' if lead > 0 else 'after'}"
 
 
 def _history(folder: Path, settings: Settings) -> str:
