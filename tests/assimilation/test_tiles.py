@@ -93,6 +93,26 @@ def test_chunks_and_threads_change_no_bit(ocean, name):
         equal(of_lazy, said)
 
 
+@pytest.mark.parametrize("name", ["LETKF", "weight grid", "with depth", "bounds"])
+def test_how_fields_lie_in_memory_changes_no_bit(ocean, name):
+    """Kernels read some as they lie; others are copied."""
+    background, observations = ocean
+    expected, _ = METHODS[name]().assimilate(background, observations)
+    turned = background.copy()
+    turned["temp"] = turned.temp.transpose("lat", "depth", "lon", "member")
+    wide, fixed = background.copy(), background.copy(deep=True)
+    wide["temp"] = wide.temp.pad(lon=(2, 1)).isel(lon=slice(2, -1))
+    fixed.temp.values.flags.writeable = False
+    for other in (turned, wide, fixed):
+        found, _ = METHODS[name]().assimilate(other, observations)
+        equal(found.transpose(*expected.temp.dims), expected)
+        assert found.temp.dims == other.temp.dims
+    mixed, _ = METHODS[name]().assimilate(background.assign(sla=background.sla.astype("f8")), observations)
+    assert mixed.temp.dtype == np.float32
+    assert mixed.sla.dtype == np.float64
+    np.testing.assert_allclose(mixed.temp, expected.temp, atol=2e-6)
+
+
 def test_the_order_of_the_table_changes_no_modelled_value(ocean):
     background, observations = ocean
     order = np.random.default_rng(9).permutation(observations.sizes["obs"])
