@@ -67,4 +67,4 @@ notebooks: $(VENV)/.dev
 	@for file in examples/*.ipynb; do echo "== $$file"; $(BIN)/python -m jupyter execute --inplace $$file || exit 1; done
 
 clean:
-	rm -rf $(VENV) $(OUT) $(REPLAY) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(OUT) $(REPLAY) replay-run-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
