@@ -111,17 +111,18 @@ def _scores(
 ) -> np.ndarray:
     """Hits, misses and false alarms (probabilities tried, 3) of the days before an onset."""
     leads = np.asarray(settings.leads)
-    mean, threshold = normal(train)
-    severe = severity(train, mean, threshold).values.reshape(len(train), -1)
+    later = train[first:]
+    mean, threshold = normal(later)
+    severe = severity(later, mean, threshold).values.reshape(len(later), -1)
     observed = reached_by(severe, area, settings.share)
-    middle, width = (a.values.reshape(len(train), -1) for a in (mean, threshold - mean))
+    middle, width = (a.values.reshape(len(later), -1) for a in (mean, threshold - mean))
     out = np.zeros((_CANDIDATES.size, 3), np.int64)
-    last = len(train) - leads[-1] - 1
+    last = len(later) - leads[-1] - 1
     block = int(max(1, min(365, _VALUES // (leads.size * severe.shape[1]))))
-    for begin in range(first, last + 1, block):
+    for begin in range(0, last + 1, block):
         rows = np.arange(begin, min(begin + block, last + 1))
-        times = train["time"].values[rows[[0, -1]]]
-        known = train[max(0, begin - model.reach - 1) : rows[-1] + 1]
+        times = later["time"].values[rows[[0, -1]]]
+        known = train[max(0, first + begin - model.reach - 1) : first + rows[-1] + 1]
         said = model.hindcast(known, period=(str(times[0])[:10], str(times[1])[:10]))
         value, std = (
             said[n].transpose("init_time", "lead_time", *train.dims[1:]).values.reshape(rows.size, leads.size, -1)

@@ -13,9 +13,6 @@ from oceankit.replay.settings import Settings
 
 __all__ = ["forecast", "start_of"]
 
-_HISTORY = 60
-"""Days before the start that are shown at least"""
-
 
 def start_of(record: Record, ready: Prepared, steps: int) -> tuple[xr.DataArray, int]:
     """The last days of a record without holes, and how many values of the last day are none that came.

@@ -31,6 +31,7 @@ __all__ = ["SCORES", "live", "read"]
 
 SCORES = ("lead", "n", "bias", "rmse", "rmse_damped", "brier", "brier_damped", "observed_share")
 _HISTORY = 60
+"""Days before a start that are shown to the model at least"""
 _ALERT = "alert_"
 
 
