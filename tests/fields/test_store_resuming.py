@@ -240,18 +240,6 @@ def test_what_tiles_have_in_common_is_computed_once(tmp_path):
     assert len(made) == 1
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 3 MiB, which a test may make read-only."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", place], capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip("a small file system can be mounted here by no user but root")
-    yield place
-    subprocess.run(["umount", "-l", place], check=True)
-
-
 def large(megabytes):
     rng = dask.array.random.default_rng(1)
     data = rng.random((megabytes * 8, 16384), chunks=(4, 16384))

@@ -101,17 +101,6 @@ def test_numbers_called_missing_are_kept_in_tiles(tmp_path, suffix):
         assert two.a.dtype == np.int16
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    place = tmp_path / "disk"
-    place.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", place], capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip("a small file system can be mounted here by no user but root")
-    yield place
-    subprocess.run(["umount", "-l", place], check=True)
-
-
 @pytest.mark.parametrize("suffix", [".nc", ".zarr"])
 def test_a_worker_finds_the_disk_full(small_disk, client, suffix):
     path = small_disk / f"v{suffix}"
