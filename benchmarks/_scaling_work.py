@@ -9,11 +9,11 @@ import dask
 import dask.array
 import numpy as np
 import xarray as xr
+from _grids import tilted
 
 from oceankit.anomaly import climatology, heatwave_days, heatwaves
 from oceankit.assimilation import LETKF, GaspariCohn
 from oceankit.fields import Grid, blocks
-from oceankit.fields.rotated import Pole, to_geographic
 from oceankit.numerics.compiling import kernel
 from oceankit.observations import table
 from oceankit.regridding import Regridder
@@ -91,29 +91,16 @@ def along(function: Callable[[np.ndarray], np.ndarray], chunks: int) -> Any:
 
 
 @cache
-def tilted(ny: int = 400, nx: int = 600) -> Grid:
+def source() -> Grid:
     """A curvilinear grid around a tilted pole."""
-    pole = Pole(40.0, 160.0, 0.0, "x", "y")
-    x, y = np.linspace(-60, 60, nx + 1), np.linspace(-40, 40, ny + 1)
-    centres = to_geographic((x[None, :-1] + x[None, 1:]) / 2, (y[:-1, None] + y[1:, None]) / 2, pole)
-    lon, lat = to_geographic(x[None], y[:, None], pole)
-    corners = [np.stack([v[:-1, :-1], v[:-1, 1:], v[1:, 1:], v[1:, :-1]], axis=-1) for v in (lon, lat)]
-    coords = {
-        "lon": (("y", "x"), centres[0], {"units": "degrees_east", "standard_name": "longitude", "bounds": "lon_bnds"}),
-        "lat": (("y", "x"), centres[1], {"units": "degrees_north", "standard_name": "latitude", "bounds": "lat_bnds"}),
-        "lon_bnds": (("y", "x", "corner"), corners[0]),
-        "lat_bnds": (("y", "x", "corner"), corners[1]),
-    }
-    return Grid.from_dataset(
-        xr.Dataset({"field": (("y", "x"), np.ones((ny, nx)), {"coordinates": "lon lat"})}, coords=coords)
-    )
+    return Grid.from_dataset(tilted())
 
 
 @cache
 def _weights(method: str) -> Regridder:
     """Made once by the client; workers get them with the graph."""
     if method == "conservative":
-        return Regridder(tilted(), 1.0, method)
+        return Regridder(source(), 1.0, method)
     return Regridder(Grid.global_regular(0.25), 1.0, method, edges="latitude")
 
 
