@@ -20,6 +20,7 @@ from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from oceankit.assimilation import _ensemble_core as core
 from oceankit.assimilation import _ensemble_kernels as kernels
+from oceankit.assimilation import _layout_kernels as layout
 from oceankit.assimilation._ensemble_core import Anchors, Places
 from oceankit.fields import blocks
 from oceankit.fields.grid import Grid
@@ -341,7 +342,7 @@ def _laid_out(
     first, lanes = np.concatenate([[0], np.cumsum(task.layers)]), lanes_of(task.dtype)
     for k, name in enumerate(task.names):
         flat = np.ascontiguousarray(values[k][(..., *where)], task.dtype).reshape(members, task.layers[k], number)
-        place, layer = kernels.gathered(flat, state, missing, first[k], lanes)
+        place, layer = layout.gathered(flat, state, missing, first[k], lanes)
         if place >= 0:
             gone = int((~np.isfinite(flat[:, layer, place])).sum())
             raise ValueError(
@@ -353,7 +354,7 @@ def _laid_out(
     for k, result in enumerate(results):
         out = result[(..., *where)]
         flat = np.empty((members, task.layers[k], number), task.dtype)
-        kernels.scattered(state, first[k], flat, *task.bounds[k], bounded, lanes)
+        layout.scattered(state, first[k], flat, *task.bounds[k], bounded, lanes)
         out[...] = flat.reshape(out.shape)
     for whole, part in zip(said, (*found, bounded), strict=True):
         whole[where] = part.reshape(whole[where].shape)
