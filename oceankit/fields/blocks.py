@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from oceankit.numerics import threads
-from oceankit.numerics.transposing import as_rows
+from oceankit.numerics.transposing import CELLS_OF_A_MAP, as_rows
 
 __all__ = ["Output", "Shared", "along", "columns", "is_lazy", "pointwise", "row_blocks"]
 
@@ -18,9 +18,6 @@ __all__ = ["Output", "Shared", "along", "columns", "is_lazy", "pointwise", "row_
 _BLOCK_VALUES = 2**18
 
 _BLOCK_POINTS = 2048
-
-# Of maps, at least this many neighbouring cells are read together: a page of memory holds one line of them.
-_CELLS_OF_A_MAP = 64
 
 
 class Output(NamedTuple):
@@ -369,6 +366,6 @@ def row_blocks(data: np.ndarray, n_core: int) -> tuple[int, int, Callable[[int, 
         maps = np.moveaxis(data, -1, 0)
         if maps.flags.c_contiguous and not data.flags.c_contiguous:
             columns = maps.reshape(core[0], n_rows)
-            return n_rows, max(_CELLS_OF_A_MAP, block), lambda start, stop: as_rows(columns[:, start:stop])
+            return n_rows, max(CELLS_OF_A_MAP, block), lambda start, stop: as_rows(columns[:, start:stop])
     whole = np.ascontiguousarray(data).reshape(n_rows, *core)
     return n_rows, block, lambda start, stop: whole[start:stop]

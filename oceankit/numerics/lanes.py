@@ -13,6 +13,8 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
+from oceankit.numerics.vectors import F64, I32, I64, load, loaded, place_of, spread, turned
+
 __all__ = [
     "TARGETS",
     "any_missing",
@@ -23,7 +25,6 @@ __all__ = [
     "row_add_two",
     "row_less_products",
     "rows_turn",
-    "spread",
     "sum_gathered",
     "sum_valid_gathered",
     "transpose_tile",
@@ -34,7 +35,6 @@ TARGETS = 8
 
 _BYTES = 64
 _AHEAD = 512
-_I32, _I64, _F64 = ir.IntType(32), ir.IntType(64), ir.DoubleType()
 
 
 def lanes_of(dtype: Any) -> int:
@@ -44,49 +44,27 @@ def lanes_of(dtype: Any) -> int:
 
 def _vectors(array: types.Array) -> tuple[ir.VectorType, ir.VectorType]:
     """One vector of the array's own type, and the float64 one of as many lanes."""
-    element = ir.FloatType() if array.dtype == types.float32 else _F64
+    element = ir.FloatType() if array.dtype == types.float32 else F64
     lanes = 16 if array.dtype == types.float32 else 8
-    return ir.VectorType(element, lanes), ir.VectorType(_F64, lanes)
-
-
-def _place(context: Any, builder: ir.IRBuilder, kind: Any, value: Any, row: Any, column: Any, kind_of: Any) -> Any:
-    """Pointer of the given type to one element of a 2-D array, by its strides."""
-    array = context.make_array(kind)(context, builder, value)
-    strides = [builder.extract_value(array.strides, k) for k in range(2)]
-    offset = builder.add(builder.mul(row, strides[0]), builder.mul(column, strides[1]))
-    raw = builder.gep(builder.bitcast(array.data, ir.IntType(8).as_pointer()), [offset])
-    return builder.bitcast(raw, kind_of.as_pointer())
-
-
-def _load(builder: ir.IRBuilder, pointer: Any, align: int) -> Any:
-    value = builder.load(pointer)
-    value.align = align
-    return value
-
-
-def spread(builder: ir.IRBuilder, value: Any, vector: ir.VectorType) -> Any:
-    """The same value in every lane."""
-    nothing = ir.Constant(vector, ir.Undefined)
-    first = builder.insert_element(nothing, value, ir.Constant(_I32, 0))
-    return builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(_I32, vector.count), [0] * vector.count))
+    return ir.VectorType(element, lanes), ir.VectorType(F64, lanes)
 
 
 def _weighted(builder: ir.IRBuilder, pack: Any, columns: Any, values: Any, span: Any, kinds: Any, valid: bool) -> Any:
     """A loop over the entries of one row with its sums in registers: (weighted sum, weights of what is valid)."""
     narrow, wide = kinds
     begin, end, low = span
-    lanes, none = ir.Constant(_I64, narrow.count), ir.Constant(wide, None)
+    lanes, none = ir.Constant(I64, narrow.count), ir.Constant(wide, None)
     before = builder.block
     head, body, after = (builder.append_basic_block(n) for n in ("head", "body", "after"))
     builder.branch(head)
     builder.position_at_end(head)
-    k, total, weight = builder.phi(_I64), builder.phi(wide), builder.phi(wide)
+    k, total, weight = builder.phi(I64), builder.phi(wide), builder.phi(wide)
     for phi, first in ((k, begin), (total, none), (weight, none)):
         phi.add_incoming(first, before)
     builder.cbranch(builder.icmp_signed("<", k, end), body, after)
     builder.position_at_end(body)
-    cell = builder.sub(builder.zext(builder.load(builder.gep(columns, [k])), _I64), low)
-    x = _load(builder, builder.bitcast(builder.gep(pack, [builder.mul(cell, lanes)]), narrow.as_pointer()), 4)
+    cell = builder.sub(builder.zext(builder.load(builder.gep(columns, [k])), I64), low)
+    x = load(builder, builder.bitcast(builder.gep(pack, [builder.mul(cell, lanes)]), narrow.as_pointer()), 4)
     x = x if narrow == wide else builder.fpext(x, wide)
     w = spread(builder, builder.load(builder.gep(values, [k])), wide)
     if valid:
@@ -96,7 +74,7 @@ def _weighted(builder: ir.IRBuilder, pack: Any, columns: Any, values: Any, span:
     else:
         weight.add_incoming(weight, body)
     total.add_incoming(builder.fadd(total, builder.fmul(x, w)), body)
-    k.add_incoming(builder.add(k, ir.Constant(_I64, 1)), body)
+    k.add_incoming(builder.add(k, ir.Constant(I64, 1)), body)
     builder.branch(head)
     builder.position_at_end(after)
     return total, weight
@@ -145,7 +123,7 @@ def mean_lanes(typingctx, pack, columns, values, begin, end, low, scale, least, 
         phi.add_incoming(result, clean)
         phi.add_incoming(partial, last)
         out = phi if narrow == wide else builder.fptrunc(phi, narrow)
-        place = _place(context, builder, signature.args[9], args[9], args[10], ir.Constant(_I64, 0), narrow)
+        place = place_of(context, builder, signature.args[9], args[9], args[10], ir.Constant(I64, 0), narrow)
         builder.store(out, place).align = 4
         return context.get_dummy_value()
 
@@ -165,29 +143,19 @@ def transpose_tile(typingctx, source, row, column, target, to_row, to_column):  
         vector, _ = _vectors(kinds[0])
         lanes = vector.count
         byte = ir.IntType(8).as_pointer()
-        kind_of = ir.FunctionType(ir.VoidType(), [byte] + [_I32] * 3)
+        kind_of = ir.FunctionType(ir.VoidType(), [byte] + [I32] * 3)
         prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind_of)
         rows = []
         for k in range(lanes):
-            line = builder.add(args[1], ir.Constant(_I64, k))
-            place = _place(context, builder, kinds[0], args[0], line, args[2], vector)
-            rows.append(_load(builder, place, 4))
-            ahead = builder.gep(builder.bitcast(place, byte), [ir.Constant(_I64, _AHEAD)])
-            builder.call(prefetch, [ahead, *(ir.Constant(_I32, n) for n in (0, 2, 1))])
-        size = 1
-        while size < lanes:
-            # Swap the off-diagonal squares of this size; twice the size is next.
-            low = [c if not c & size else lanes + c - size for c in range(lanes)]
-            high = [c + size if not c & size else lanes + c for c in range(lanes)]
-            for k in range(lanes):
-                if not k & size:
-                    a, b = rows[k], rows[k + size]
-                    rows[k] = builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_I32, lanes), low))
-                    rows[k + size] = builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_I32, lanes), high))
-            size *= 2
+            line = builder.add(args[1], ir.Constant(I64, k))
+            place = place_of(context, builder, kinds[0], args[0], line, args[2], vector)
+            rows.append(load(builder, place, 4))
+            ahead = builder.gep(builder.bitcast(place, byte), [ir.Constant(I64, _AHEAD)])
+            builder.call(prefetch, [ahead, *(ir.Constant(I32, n) for n in (0, 2, 1))])
+        rows = turned(builder, rows)
         for k in range(lanes):
-            line = builder.add(args[4], ir.Constant(_I64, k))
-            builder.store(rows[k], _place(context, builder, kinds[3], args[3], line, args[5], vector)).align = 4
+            line = builder.add(args[4], ir.Constant(I64, k))
+            builder.store(rows[k], place_of(context, builder, kinds[3], args[3], line, args[5], vector)).align = 4
         return context.get_dummy_value()
 
     return signature, generate
@@ -200,15 +168,15 @@ def _gathered(context: Any, builder: ir.IRBuilder, kinds: Any, args: Any, i: Any
     """Weighted sums of cells gathered from a row for targets i..i+8: (weighted sum, weights of what is valid)."""
     row, columns, values = (context.make_array(kinds[k])(context, builder, args[k]) for k in range(3))
     single = kinds[0].dtype == types.float32
-    narrow, wide = ir.VectorType(ir.FloatType() if single else _F64, TARGETS), ir.VectorType(_F64, TARGETS)
-    index, pointers = ir.VectorType(_I64, TARGETS), ir.VectorType(ir.PointerType(), TARGETS)
+    narrow, wide = ir.VectorType(ir.FloatType() if single else F64, TARGETS), ir.VectorType(F64, TARGETS)
+    index, pointers = ir.VectorType(I64, TARGETS), ir.VectorType(ir.PointerType(), TARGETS)
     truth = ir.VectorType(ir.IntType(1), TARGETS)
-    kind_of = ir.FunctionType(narrow, [pointers, _I32, truth, narrow])
+    kind_of = ir.FunctionType(narrow, [pointers, I32, truth, narrow])
     name = f"llvm.masked.gather.v{TARGETS}f{32 if single else 64}.v{TARGETS}p0"
     gather = builder.module.globals.get(name) or ir.Function(builder.module, kind_of, name)
     most, width = (builder.extract_value(values.shape, k) for k in range(2))
     first, size = (
-        spread(builder, builder.ptrtoint(row.data, _I64), index),
+        spread(builder, builder.ptrtoint(row.data, I64), index),
         ir.Constant(index, [2 + (not single)] * TARGETS),
     )
     none = ir.Constant(wide, None)
@@ -216,16 +184,16 @@ def _gathered(context: Any, builder: ir.IRBuilder, kinds: Any, args: Any, i: Any
     head, body, after = (builder.append_basic_block(n) for n in ("head", "body", "after"))
     builder.branch(head)
     builder.position_at_end(head)
-    k, total, weight = builder.phi(_I64), builder.phi(wide), builder.phi(wide)
-    for phi, begin in ((k, ir.Constant(_I64, 0)), (total, none), (weight, none)):
+    k, total, weight = builder.phi(I64), builder.phi(wide), builder.phi(wide)
+    for phi, begin in ((k, ir.Constant(I64, 0)), (total, none), (weight, none)):
         phi.add_incoming(begin, before)
     builder.cbranch(builder.icmp_signed("<", k, most), body, after)
     builder.position_at_end(body)
     at = builder.add(builder.mul(k, width), i)
-    cells = _vector_at(builder, columns, at, ir.VectorType(_I32, TARGETS), 4)
-    w = _vector_at(builder, values, at, wide, 8)
+    cells = loaded(builder, columns.data, at, ir.VectorType(I32, TARGETS), 4)
+    w = loaded(builder, values.data, at, wide, 8)
     places = builder.add(first, builder.shl(builder.zext(cells, index), size))
-    asked = builder.inttoptr(places, pointers), ir.Constant(_I32, 4), ir.Constant(truth, [1] * TARGETS)
+    asked = builder.inttoptr(places, pointers), ir.Constant(I32, 4), ir.Constant(truth, [1] * TARGETS)
     x = builder.call(gather, [*asked, ir.Constant(narrow, None)])
     x = builder.fpext(x, wide) if single else x
     if valid:
@@ -233,14 +201,10 @@ def _gathered(context: Any, builder: ir.IRBuilder, kinds: Any, args: Any, i: Any
         x, w = builder.select(there, x, none), builder.select(there, w, none)
     total.add_incoming(builder.fadd(total, builder.fmul(w, x)), body)
     weight.add_incoming(builder.fadd(weight, w) if valid else weight, body)
-    k.add_incoming(builder.add(k, ir.Constant(_I64, 1)), body)
+    k.add_incoming(builder.add(k, ir.Constant(I64, 1)), body)
     builder.branch(head)
     builder.position_at_end(after)
     return total, weight
-
-
-def _vector_at(builder: ir.IRBuilder, array: Any, at: Any, vector: ir.VectorType, align: int) -> Any:
-    return _load(builder, builder.bitcast(builder.gep(array.data, [at]), vector.as_pointer()), align)
 
 
 @intrinsic
@@ -288,29 +252,29 @@ def fill_missing(typingctx, valid, weight, rows, number, factors, bend, i, least
             context.make_array(signature.args[k])(context, builder, args[k]) for k in (0, 1, 2, 4, 5, 8)
         )
         number, i, least = args[3], args[6], args[7]
-        wide, none = ir.VectorType(_F64, TARGETS), ir.Constant(ir.VectorType(_F64, TARGETS), None)
-        element = ir.FloatType() if signature.args[8].dtype == types.float32 else _F64
+        wide, none = ir.VectorType(F64, TARGETS), ir.Constant(ir.VectorType(F64, TARGETS), None)
+        element = ir.FloatType() if signature.args[8].dtype == types.float32 else F64
         narrow = ir.VectorType(element, TARGETS)
         width, many = (builder.extract_value(a.shape, 1) for a in (valid, factors))
-        b = _vector_at(builder, bend, i, wide, 8)
+        b = loaded(builder, bend.data, i, wide, 8)
         before = builder.block
         head, body, after = (builder.append_basic_block(n) for n in ("head", "body", "after"))
         builder.branch(head)
         builder.position_at_end(head)
-        k, total, share = builder.phi(_I64), builder.phi(wide), builder.phi(wide)
-        for phi, first in ((k, ir.Constant(_I64, 0)), (total, none), (share, none)):
+        k, total, share = builder.phi(I64), builder.phi(wide), builder.phi(wide)
+        for phi, first in ((k, ir.Constant(I64, 0)), (total, none), (share, none)):
             phi.add_incoming(first, before)
         builder.cbranch(builder.icmp_signed("<", k, number), body, after)
         builder.position_at_end(body)
         at = builder.add(builder.mul(builder.load(builder.gep(rows.data, [k])), width), i)
         w0, w1, w2 = (
             spread(builder, builder.load(builder.gep(factors.data, [builder.add(k, shift)])), wide)
-            for shift in (builder.mul(many, ir.Constant(_I64, p)) for p in range(3))
+            for shift in (builder.mul(many, ir.Constant(I64, p)) for p in range(3))
         )
         by = builder.fadd(w0, builder.fmul(b, builder.fadd(w1, builder.fmul(b, w2))))
         for phi, array in ((total, valid), (share, weight)):
-            phi.add_incoming(builder.fadd(phi, builder.fmul(by, _vector_at(builder, array, at, wide, 8))), body)
-        k.add_incoming(builder.add(k, ir.Constant(_I64, 1)), body)
+            phi.add_incoming(builder.fadd(phi, builder.fmul(by, loaded(builder, array.data, at, wide, 8))), body)
+        k.add_incoming(builder.add(k, ir.Constant(I64, 1)), body)
         builder.branch(head)
         builder.position_at_end(after)
         enough = builder.and_(
@@ -319,7 +283,7 @@ def fill_missing(typingctx, valid, weight, rows, number, factors, bend, i, least
         mean = builder.select(enough, builder.fdiv(total, share), ir.Constant(wide, [float("nan")] * TARGETS))
         mean = builder.fptrunc(mean, narrow) if narrow != wide else mean
         place = builder.bitcast(builder.gep(out.data, [i]), narrow.as_pointer())
-        old = _load(builder, place, 4)
+        old = load(builder, place, 4)
         result = builder.select(builder.fcmp_unordered("uno", old, old), mean, old)
         builder.store(result, place).align = 4
         return context.get_dummy_value()
@@ -334,8 +298,8 @@ def any_missing(typingctx, row, i):  # noqa: ARG001
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, args[0])
-        element = ir.FloatType() if signature.args[0].dtype == types.float32 else _F64
-        x = _vector_at(builder, array, args[1], ir.VectorType(element, TARGETS), 4)
+        element = ir.FloatType() if signature.args[0].dtype == types.float32 else F64
+        x = loaded(builder, array.data, args[1], ir.VectorType(element, TARGETS), 4)
         bits = builder.bitcast(builder.fcmp_unordered("uno", x, x), ir.IntType(TARGETS))
         return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
 
@@ -353,7 +317,7 @@ def _along_rows(
     ``which`` are pairs of places in ``args``: an array and the number of its row. ``body_of`` makes of a vector of each
     those that replace some of them: pairs of (which, vector).
     """
-    wide = ir.VectorType(_F64, TARGETS)
+    wide = ir.VectorType(F64, TARGETS)
     arrays = [context.make_array(kinds[a])(context, builder, args[a]) for a, _ in which]
     width = builder.extract_value(arrays[0].shape, 1)
     rows = [
@@ -364,14 +328,14 @@ def _along_rows(
     head, body, after = (builder.append_basic_block(n) for n in ("head", "body", "after"))
     builder.branch(head)
     builder.position_at_end(head)
-    j = builder.phi(_I64)
+    j = builder.phi(I64)
     j.add_incoming(begin, before)
     builder.cbranch(builder.icmp_signed("<", j, width), body, after)
     builder.position_at_end(body)
     places = [builder.bitcast(builder.gep(row, [j]), wide.as_pointer()) for row in rows]
-    for k, value in body_of([_load(builder, place, 8) for place in places]):
+    for k, value in body_of([load(builder, place, 8) for place in places]):
         builder.store(value, places[k]).align = 8
-    j.add_incoming(builder.add(j, ir.Constant(_I64, TARGETS)), body)
+    j.add_incoming(builder.add(j, ir.Constant(I64, TARGETS)), body)
     builder.branch(head)
     builder.position_at_end(after)
 
@@ -382,7 +346,7 @@ def row_add(typingctx, target, i, factor, source, k, begin):  # noqa: ARG001
     signature = types.void(target, types.int64, types.float64, source, types.int64, types.int64)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        factor = spread(builder, args[2], ir.VectorType(_F64, TARGETS))
+        factor = spread(builder, args[2], ir.VectorType(F64, TARGETS))
         _along_rows(
             context, builder, signature.args, args, ((0, 1), (3, 4)), args[5],
             lambda v: [(0, builder.fadd(v[0], builder.fmul(factor, v[1])))],
@@ -399,7 +363,7 @@ def row_add_two(typingctx, target, i, factor, source, k, second, other, m, begin
     signature = types.void(target, number, types.float64, source, number, types.float64, other, number, number)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        f, g = (spread(builder, args[k], ir.VectorType(_F64, TARGETS)) for k in (2, 5))
+        f, g = (spread(builder, args[k], ir.VectorType(F64, TARGETS)) for k in (2, 5))
         _along_rows(
             context, builder, signature.args, args, ((0, 1), (3, 4), (6, 7)), args[8],
             lambda v: [(0, builder.fadd(v[0], builder.fadd(builder.fmul(f, v[1]), builder.fmul(g, v[2]))))],
@@ -415,9 +379,9 @@ def rows_turn(typingctx, rows, i, k, c, s):  # noqa: ARG001
     signature = types.void(rows, types.int64, types.int64, types.float64, types.float64)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        c, s = (spread(builder, args[k], ir.VectorType(_F64, TARGETS)) for k in (3, 4))
+        c, s = (spread(builder, args[k], ir.VectorType(F64, TARGETS)) for k in (3, 4))
         _along_rows(
-            context, builder, signature.args, args, ((0, 1), (0, 2)), ir.Constant(_I64, 0),
+            context, builder, signature.args, args, ((0, 1), (0, 2)), ir.Constant(I64, 0),
             lambda v: [
                 (0, builder.fsub(builder.fmul(c, v[0]), builder.fmul(s, v[1]))),
                 (1, builder.fadd(builder.fmul(s, v[0]), builder.fmul(c, v[1]))),
@@ -430,7 +394,7 @@ def rows_turn(typingctx, rows, i, k, c, s):  # noqa: ARG001
 
 def _less_products(builder: ir.IRBuilder, data: Any, width: Any, i: Any, c: Any, many: int) -> None:
     """Some vectors of row i, from column c on, less the products of the rows before it; sums stay in registers."""
-    wide, zero = ir.VectorType(_F64, TARGETS), ir.Constant(_I64, 0)
+    wide, zero = ir.VectorType(F64, TARGETS), ir.Constant(I64, 0)
     name = f"llvm.fmuladd.v{TARGETS}f64"
     fused = builder.module.globals.get(name) or ir.Function(
         builder.module, ir.FunctionType(wide, [wide] * 3), name=name
@@ -439,36 +403,35 @@ def _less_products(builder: ir.IRBuilder, data: Any, width: Any, i: Any, c: Any,
     def vectors(row: Any) -> list[Any]:
         start = builder.gep(data, [builder.add(builder.mul(row, width), c)])
         return [
-            builder.bitcast(builder.gep(start, [ir.Constant(_I64, TARGETS * k)]), wide.as_pointer())
-            for k in range(many)
+            builder.bitcast(builder.gep(start, [ir.Constant(I64, TARGETS * k)]), wide.as_pointer()) for k in range(many)
         ]
 
     def less(totals: list[Any], j: Any, used: Any = None) -> list[Any]:
         factor = builder.load(builder.gep(data, [builder.add(builder.mul(j, width), i)]))
         if used is not None:
-            factor = builder.select(used, factor, ir.Constant(_F64, 0.0))
-        factor = spread(builder, builder.fsub(ir.Constant(_F64, -0.0), factor), wide)
+            factor = builder.select(used, factor, ir.Constant(F64, 0.0))
+        factor = spread(builder, builder.fsub(ir.Constant(F64, -0.0), factor), wide)
         rows = vectors(j)
-        return [builder.call(fused, [factor, _load(builder, r, 8), t]) for r, t in zip(rows, totals, strict=True)]
+        return [builder.call(fused, [factor, load(builder, r, 8), t]) for r, t in zip(rows, totals, strict=True)]
 
     places = vectors(i)
     # Two rows at a time have sums of their own; of an odd number the first comes by itself.
-    odd = builder.and_(i, ir.Constant(_I64, 1))
-    starts = less([_load(builder, place, 8) for place in places], zero, builder.icmp_signed("!=", odd, zero))
+    odd = builder.and_(i, ir.Constant(I64, 1))
+    starts = less([load(builder, place, 8) for place in places], zero, builder.icmp_signed("!=", odd, zero))
     before = builder.block
     head, body, after = (builder.append_basic_block(n) for n in ("head", "body", "after"))
     builder.branch(head)
     builder.position_at_end(head)
-    j, total = builder.phi(_I64), [builder.phi(wide) for _ in range(2 * many)]
+    j, total = builder.phi(I64), [builder.phi(wide) for _ in range(2 * many)]
     j.add_incoming(odd, before)
     for phi, start in zip(total, [*starts, *[ir.Constant(wide, None)] * many], strict=True):
         phi.add_incoming(start, before)
     builder.cbranch(builder.icmp_signed("<", j, i), body, after)
     builder.position_at_end(body)
-    sums = less(total[:many], j) + less(total[many:], builder.add(j, ir.Constant(_I64, 1)))
+    sums = less(total[:many], j) + less(total[many:], builder.add(j, ir.Constant(I64, 1)))
     for phi, value in zip(total, sums, strict=True):
         phi.add_incoming(value, body)
-    j.add_incoming(builder.add(j, ir.Constant(_I64, 2)), body)
+    j.add_incoming(builder.add(j, ir.Constant(I64, 2)), body)
     builder.branch(head)
     builder.position_at_end(after)
     for place, one, two in zip(places, total[:many], total[many:], strict=True):
@@ -491,9 +454,9 @@ def row_less_products(typingctx, m, i, c):  # noqa: ARG001
         head, body, rest, done = (builder.append_basic_block(n) for n in ("wide", "span", "rest", "done"))
         builder.branch(head)
         builder.position_at_end(head)
-        c = builder.phi(_I64)
+        c = builder.phi(I64)
         c.add_incoming(args[2], before)
-        step = ir.Constant(_I64, most * TARGETS)
+        step = ir.Constant(I64, most * TARGETS)
         builder.cbranch(builder.icmp_signed("<=", builder.add(c, step), width), body, rest)
         builder.position_at_end(body)
         _less_products(builder, array.data, width, args[1], c, most)
@@ -501,11 +464,11 @@ def row_less_products(typingctx, m, i, c):  # noqa: ARG001
         builder.branch(head)
         # What is left is done at once.
         builder.position_at_end(rest)
-        left = builder.sdiv(builder.sub(width, c), ir.Constant(_I64, TARGETS))
+        left = builder.sdiv(builder.sub(width, c), ir.Constant(I64, TARGETS))
         switch = builder.switch(left, done)
         for many in range(1, most):
             block = builder.append_basic_block(f"last{many}")
-            switch.add_case(ir.Constant(_I64, many), block)
+            switch.add_case(ir.Constant(I64, many), block)
             builder.position_at_end(block)
             _less_products(builder, array.data, width, args[1], c, many)
             builder.branch(done)

@@ -4,7 +4,6 @@ One pass over the buffer, written as LLVM vectors, tells how many keys lie below
 for a rank starts where the last one ended.
 """
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import llvmlite.ir as ir
@@ -13,57 +12,14 @@ from numba import types
 from numba.extending import intrinsic
 
 from oceankit.numerics.compiling import helper
-from oceankit.numerics.lanes import spread
+from oceankit.numerics.vectors import I32, I64, called, folded, loaded, reduced, spread
 
 __all__ = ["LANES", "census", "kth", "split", "total"]
 
 LANES = 32
 """The size of a buffer must be a multiple of this."""
 
-_I64 = ir.IntType(64)
 _BYTES = 64
-
-
-def _folded(
-    builder: ir.IRBuilder, size: Any, stride: int, starts: Sequence[Any], step: Callable[..., Sequence[Any]]
-) -> list[Any]:
-    """A loop over 0, ``stride`` ... below ``size``, in whose registers ``step(place, *values)`` gives the next values."""
-    before = builder.block
-    head, body, after = (builder.append_basic_block(n) for n in ("head", "body", "after"))
-    builder.branch(head)
-    builder.position_at_end(head)
-    k = builder.phi(_I64)
-    k.add_incoming(ir.Constant(_I64, 0), before)
-    values = [builder.phi(start.type) for start in starts]
-    for value, start in zip(values, starts, strict=True):
-        value.add_incoming(start, before)
-    builder.cbranch(builder.icmp_signed("<", k, size), body, after)
-    builder.position_at_end(body)
-    for value, following in zip(values, step(k, *values), strict=True):
-        value.add_incoming(following, body)
-    k.add_incoming(builder.add(k, ir.Constant(_I64, stride)), body)
-    builder.branch(head)
-    builder.position_at_end(after)
-    return values
-
-
-def _loaded(builder: ir.IRBuilder, data: Any, k: Any, vector: ir.VectorType, align: int) -> Any:
-    x = builder.load(builder.bitcast(builder.gep(data, [k]), vector.as_pointer()))
-    x.align = align
-    return x
-
-
-def _called(builder: ir.IRBuilder, name: str, result: Any, *values: Any) -> Any:
-    kind = ir.FunctionType(result, [v.type for v in values])
-    function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-    return builder.call(function, values)
-
-
-def _reduced(builder: ir.IRBuilder, how: str, of: Any) -> Any:
-    """The lanes of an integer vector put together, as int64."""
-    scalar = of.type.element
-    found = _called(builder, f"llvm.vector.reduce.{how}.v{of.type.count}i{scalar.width}", scalar, of)
-    return found if scalar == _I64 else builder.sext(found, _I64)
 
 
 @intrinsic
@@ -81,18 +37,18 @@ def _split(typingctx, keys, pivot, least, greatest):  # noqa: ARG001
         one = ir.Constant(vector, [1] * lanes)
 
         def step(k: Any, number: Any, under: Any, over: Any) -> tuple[Any, Any, Any]:
-            x = _loaded(builder, array.data, k, vector, element.bitwidth // 8)
+            x = loaded(builder, array.data, k, vector, element.bitwidth // 8)
             below = builder.icmp_signed("<", x, at)
             # Selected last, so that these become masked instructions.
             return (
                 builder.select(below, builder.add(number, one), number),
-                builder.select(below, _called(builder, f"llvm.smax.{suffix}", vector, under, x), under),
-                builder.select(below, over, _called(builder, f"llvm.smin.{suffix}", vector, over, x)),
+                builder.select(below, called(builder, f"llvm.smax.{suffix}", vector, under, x), under),
+                builder.select(below, over, called(builder, f"llvm.smin.{suffix}", vector, over, x)),
             )
 
         starts = (ir.Constant(vector, None), low, high)
-        number, under, over = _folded(builder, builder.extract_value(array.shape, 0), lanes, starts, step)
-        found = [_reduced(builder, how, of) for how, of in (("add", number), ("smax", under), ("smin", over))]
+        number, under, over = folded(builder, builder.extract_value(array.shape, 0), lanes, starts, step)
+        found = [reduced(builder, how, of) for how, of in (("add", number), ("smax", under), ("smin", over))]
         return context.make_tuple(builder, signature.return_type, found)
 
     return signature, generate
@@ -113,7 +69,7 @@ def _census(typingctx, keys, empty):  # noqa: ARG001
         zero, one = ir.Constant(vector, None), ir.Constant(vector, [1] * lanes)
 
         def step(k: Any, number: Any, summed: Any) -> tuple[Any, Any]:
-            x = _loaded(builder, array.data, k, narrow, element.bitwidth // 8)
+            x = loaded(builder, array.data, k, narrow, element.bitwidth // 8)
             there = builder.icmp_signed("!=", x, stands)
             value = x if narrow == vector else builder.sext(x, vector)
             return (
@@ -121,8 +77,8 @@ def _census(typingctx, keys, empty):  # noqa: ARG001
                 builder.select(there, builder.add(summed, value), summed),
             )
 
-        found = _folded(builder, builder.extract_value(array.shape, 0), lanes, (zero, zero), step)
-        return context.make_tuple(builder, signature.return_type, [_reduced(builder, "add", of) for of in found])
+        found = folded(builder, builder.extract_value(array.shape, 0), lanes, (zero, zero), step)
+        return context.make_tuple(builder, signature.return_type, [reduced(builder, "add", of) for of in found])
 
     return signature, generate
 
@@ -137,14 +93,14 @@ def total(typingctx, values):  # noqa: ARG001
         vector = ir.VectorType(ir.DoubleType(), 8)
 
         def step(k: Any, *sums: Any) -> list[Any]:
-            places = [builder.add(k, ir.Constant(_I64, 8 * n)) for n in range(len(sums))]
-            parts = [_loaded(builder, array.data, place, vector, 8) for place in places]
+            places = [builder.add(k, ir.Constant(I64, 8 * n)) for n in range(len(sums))]
+            parts = [loaded(builder, array.data, place, vector, 8) for place in places]
             return [builder.fadd(s, x) for s, x in zip(sums, parts, strict=True)]
 
         starts = [ir.Constant(vector, None)] * 4
-        sums = _folded(builder, builder.extract_value(array.shape, 0), LANES, starts, step)
+        sums = folded(builder, builder.extract_value(array.shape, 0), LANES, starts, step)
         lanes = builder.fadd(builder.fadd(sums[0], sums[1]), builder.fadd(sums[2], sums[3]))
-        found = [builder.extract_element(lanes, ir.Constant(ir.IntType(32), n)) for n in range(8)]
+        found = [builder.extract_element(lanes, ir.Constant(I32, n)) for n in range(8)]
         while len(found) > 1:
             found = [builder.fadd(a, b) for a, b in zip(found[::2], found[1::2], strict=True)]
         return found[0]
