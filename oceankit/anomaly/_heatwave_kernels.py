@@ -7,6 +7,7 @@ day equals what is computed at once, to the bit. Cold spells are heatwaves of th
 
 import numpy as np
 
+from oceankit.numerics.bits import next_clear, next_set, pack_ones, words_for
 from oceankit.numerics.compiling import helper, kernel
 
 __all__ = ["COLUMNS", "IDLE", "LASTING", "N_STATUS", "categories_of", "flags_of", "follow", "glance"]
@@ -26,7 +27,8 @@ N_STATUS = 7
 IDLE, STARTING, LASTING, PAUSED, RESUMING = range(5)
 
 _COOL, _WARM, _UNKNOWN = 0, 1, 2
-_ANY_WARM = np.uint64(0x0101010101010101)
+# Events of a cell that there is room for at once in so many steps; more is made where they are more.
+_STEPS_AN_EVENT = 96
 
 
 @helper
@@ -80,12 +82,12 @@ def _measure(record, row, flags, first, until, packing, sign, mean, threshold, p
     shift_a, sum_a, square_a = record[SHIFT_A], record[SUM_A], record[SQUARE_A]
     shift_r, sum_r, square_r = record[SHIFT_R], record[SUM_R], record[SQUARE_R]
     shift_x, sum_x, square_x = record[SHIFT_X], record[SUM_X], record[SQUARE_X]
-    top_a, top_r, top_x = record[TOP_A], record[TOP_R], record[TOP_X]
-    strong, severe, extreme, all_days = 0, 0, 0, 0
+    top_a, top_r, top_x, last = record[TOP_A], record[TOP_R], record[TOP_X], record[LAST]
+    strong, severe, extreme, all_days, missing = 0, 0, 0, 0, 0
     for day in range(status[COUNTED] + 1, until + 1):
-        step = day - first
+        step = np.uint64(day - first)
         if flags[step] == _UNKNOWN:
-            record[MISSING] += 1.0
+            missing += 1
             continue
         place = places[step]
         value = _value(row[step], sign, scale, offset)
@@ -103,21 +105,26 @@ def _measure(record, row, flags, first, until, packing, sign, mean, threshold, p
         square_r += r * r
         sum_x += x
         square_x += x * x
-        top_a = max(top_a, sum_a + days * shift_a)
-        top_r = max(top_r, sum_r + days * shift_r)
-        top_x = max(top_x, sum_x + days * shift_x)
-        if anomaly > top:
-            top, peak, rel_peak, abs_peak = anomaly, np.float64(day), above, value
-        rel_max = max(rel_max, above)
-        abs_max = max(abs_max, value)
+        # Chosen between values, not between ways: a branch that is guessed wrong takes longer than a day.
+        top_a = _greater(top_a, sum_a + days * shift_a)
+        top_r = _greater(top_r, sum_r + days * shift_r)
+        top_x = _greater(top_x, sum_x + days * shift_x)
+        higher = anomaly > top
+        top = anomaly if higher else top
+        peak = np.float64(day) if higher else peak
+        rel_peak = above if higher else rel_peak
+        abs_peak = value if higher else abs_peak
+        rel_max = _greater(rel_max, above)
+        abs_max = _greater(abs_max, value)
         unit = limit - usual
         all_days += above >= 0.0
         strong += (above >= 0.0) & (above >= unit)
         severe += (above >= 0.0) & (above >= 2.0 * unit)
         extreme += (above >= 0.0) & (above >= 3.0 * unit)
-        record[LAST] = anomaly
-    record[DAYS], record[MAX], record[PEAK] = days, top, peak
+        last = anomaly
+    record[DAYS], record[MAX], record[PEAK], record[LAST] = days, top, peak, last
     record[REL_AT_PEAK], record[ABS_AT_PEAK], record[REL_MAX], record[ABS_MAX] = rel_peak, abs_peak, rel_max, abs_max
+    record[MISSING] += missing
     record[MODERATE] += all_days - strong
     record[MODERATE + 1] += strong - severe
     record[MODERATE + 2] += severe - extreme
@@ -131,6 +138,11 @@ def _measure(record, row, flags, first, until, packing, sign, mean, threshold, p
     record[TOP_A], record[TOP_R], record[TOP_X] = top_a, top_r, top_x
     record[END] = until
     status[COUNTED] = until
+
+
+@helper
+def _greater(a, b):
+    return b if b > a else a
 
 
 @helper
@@ -190,27 +202,26 @@ def follow(
     ended : (events, COLUMNS) float64
     """
     steps = rows.shape[1]
-    flags = np.empty(steps + (-steps) % 8, np.uint8)
-    words = flags.view(np.uint64)
+    warm = np.empty(words_for(steps), np.uint64)
+    flags = np.zeros(64 * warm.size, np.uint8)
     limits = np.empty(threshold.shape[1])
-    # Those of one cell are gathered first: arrays that grow within the loop over days would slow it down tenfold.
-    mine = np.empty((steps // (min_duration + max_gap + 1) + 2, COLUMNS))
-    cells, ended, n = np.empty(16, np.int64), np.empty((16, COLUMNS)), 0
+    # Arrays that grow within the loop over days would slow it down tenfold.
+    most = steps // (min_duration + max_gap + 1) + 2
+    room = most + rows.shape[0] * (steps // _STEPS_AN_EVENT)
+    cells, ended, n = np.empty(room, np.int64), np.empty((room, COLUMNS)), 0
     for cell in range(rows.shape[0]):
+        cells, ended = _room(cells, ended, n, most)
         row, normal, level, kept, record = rows[cell], mean[cell], threshold[cell], status[cell], records[cell]
         _limits(sign, normal, level, limits)
         flags_of(row, packing, sign, limits, segments, flags)
+        pack_ones(flags, warm)
         state, run, hole, gap = kept[STATUS], kept[RUN], kept[HOLE], kept[GAP]
-        found = 0
         step = skip
         while step < steps:
             flag = flags[step]
             if state == IDLE:
                 if flag != _WARM:
-                    step += 1
-                    # Eight days at once, while none of them is warm.
-                    while step & 7 == 0 and step + 8 <= steps and words[step >> 3] & _ANY_WARM == 0:
-                        step += 8
+                    step = next_set(warm, step, steps)
                     continue
                 kept[RUN_START] = first + step
                 kept[COUNTED] = first + step - 1
@@ -223,8 +234,7 @@ def follow(
             closed = False
             if flag == _WARM:
                 begin = step
-                while step + 1 < steps and flags[step + 1] == _WARM:
-                    step += 1
+                step = next_clear(warm, step, steps) - 1
                 run += step - begin + 1
                 hole = 0
                 if state == PAUSED:
@@ -269,14 +279,10 @@ def follow(
             if closed or (step == steps and state >= LASTING):
                 _measure(record, row, flags, first, kept[EVENT_END], packing, sign, normal, level, places, kept)
                 if closed or not lasts:
-                    mine[found] = record
-                    found += 1
+                    cells[n] = cell
+                    ended[n] = record
+                    n += 1
                     state, run, hole, gap = IDLE, 0, 0, 0
-        if found > 0:
-            cells, ended = _room(cells, ended, n, found)
-            cells[n : n + found] = cell
-            ended[n : n + found] = mine[:found]
-            n += found
         kept[STATUS], kept[RUN], kept[HOLE], kept[GAP] = state, run, hole, gap
         if steps > skip:
             known = flags[steps - 1] != _UNKNOWN
@@ -289,18 +295,17 @@ def categories_of(rows, packing, sign, mean, threshold, places, segments, min_du
     """Category from 1 to 4 of each warm day of a run that lasts, 0 elsewhere; (n, steps) int8. Arguments as :func:`follow`."""
     steps = rows.shape[1]
     _, _, scale, offset = packing
-    flags = np.empty(steps, np.uint8)
+    warm = np.empty(words_for(steps), np.uint64)
+    flags = np.zeros(64 * warm.size, np.uint8)
     limits = np.empty(threshold.shape[1])
     out = np.zeros((rows.shape[0], steps), np.int8)
     for cell in range(rows.shape[0]):
         row, normal, level = rows[cell], mean[cell], threshold[cell]
         _limits(sign, normal, level, limits)
         flags_of(row, packing, sign, limits, segments, flags)
-        step = 0
+        pack_ones(flags, warm)
+        step = next_set(warm, 0, steps)
         while step < steps:
-            if flags[step] != _WARM:
-                step += 1
-                continue
             start, end, run, hole = step, step, 0, 0
             while step < steps and flags[step] != _COOL and hole <= max_missing:
                 if flags[step] == _WARM:
@@ -316,6 +321,7 @@ def categories_of(rows, packing, sign, mean, threshold, places, segments, min_du
                         usual, limit = sign * normal[places[day]], sign * level[places[day]]
                         value = _value(row[day], sign, scale, offset)
                         out[cell, day] = _category(value - limit, limit - usual)
+            step = next_set(warm, step, steps)
     return out
 
 

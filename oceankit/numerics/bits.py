@@ -1,0 +1,79 @@
+"""Days as bits: which come next, found 64 at a time."""
+
+from typing import Any
+
+import llvmlite.ir as ir
+import numpy as np
+from numba import types
+from numba.extending import intrinsic
+
+from oceankit.numerics.compiling import helper
+
+__all__ = ["next_clear", "next_set", "pack_ones", "words_for"]
+
+_ONES = np.uint64(0x0101010101010101)
+# The product with this has the eight lowest bits of bytes that are 0 or 1 side by side on top; no two terms meet.
+_GATHER = np.uint64(0x0102040810204080)
+_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+_U3, _U6, _U8, _U56, _U63 = (np.uint64(n) for n in (3, 6, 8, 56, 63))
+
+
+@helper
+def words_for(size):
+    """How many words of 64 bits hold ``size`` bits."""
+    return (size + 63) >> 6
+
+
+@helper
+def pack_ones(flags, words):
+    """Set the bits of the places whose flag is odd.
+
+    Parameters
+    ----------
+    flags : (64 * m,) uint8
+        C-contiguous; those behind the last place are 0.
+    words : (m,) uint64
+        Is written; the first place is the lowest bit.
+    """
+    eights = flags.view(np.uint64)
+    for m in range(words.size):
+        word = np.uint64(0)
+        for k in range(8):
+            word = (word >> _U8) | (((eights[8 * m + k] & _ONES) * _GATHER) >> _U56) << _U56
+        words[m] = word
+
+
+@helper
+def next_set(words, start, stop):
+    """The first place of ``start``, ``start + 1`` ... whose bit is set; ``stop`` if there is none before it."""
+    return _next(words, start, stop, np.uint64(0))
+
+
+@helper
+def next_clear(words, start, stop):
+    """The first place whose bit is not set, likewise."""
+    return _next(words, start, stop, _ALL)
+
+
+@helper
+def _next(words, start, stop, turned):
+    if start >= stop:
+        return stop
+    m = np.uint64(start) >> _U6
+    last = np.uint64(stop - 1) >> _U6
+    word = (words[m] ^ turned) & (_ALL << (np.uint64(start) & _U63))
+    while word == 0 and m < last:
+        m += np.uint64(1)
+        word = words[m] ^ turned
+    return min(np.int64((m << _U6) + _lowest(word)), np.int64(stop))
+
+
+@intrinsic
+def _lowest(typingctx, word):  # noqa: ARG001
+    """Place of the lowest bit that is set, 64 if there is none."""
+    signature = types.uint64(types.uint64)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:  # noqa: ARG001
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return signature, generate
