@@ -1,53 +1,63 @@
 """Kernels of the climatology: mean and order statistics of sliding pools of time steps, and the periodic moving average.
 
-Values are compared as integer keys that sort like them: stored integers as they are, floats by their bits
-(:func:`sort_keys`). Neighbouring pools share most of their values, so a pool is a buffer in which a few keys are replaced, and
-the search for its quantile begins where that of the last pool ended (:mod:`oceankit.numerics.ranks`).
+Cells lie side by side, as in maps, and several are taken at once (:mod:`oceankit.numerics.ranks`). Neighbouring pools share
+most of their values, so a pool is a buffer in which a few are replaced, and the search for its quantile begins where that of
+the last pool ended.
 """
 
 import numpy as np
 
+from oceankit.numerics import ranks
 from oceankit.numerics.compiling import helper, kernel
-from oceankit.numerics.ranks import LANES, census, kth, total
 
-__all__ = ["moving_average", "pooled_floats", "pooled_integers", "sort_keys", "trends_within"]
-
-
-def sort_keys(rows: np.ndarray) -> np.ndarray:
-    """Integers of the width of the float32 or float64 ``rows`` (n, steps) that sort like them, NaN as the greatest integer.
-
-    Examples
-    --------
-    >>> bool((np.diff(sort_keys(np.array([[-np.inf, -2.0, 0.0, 1e-300, np.inf, np.nan]]))) > 0).all())
-    True
-    """
-    whole = np.dtype(f"i{rows.dtype.itemsize}")
-    return _keys(rows, rows.view(whole), whole.type(np.iinfo(whole).max), whole.type(8 * whole.itemsize - 1))
-
-
-@kernel
-def _keys(rows, bits, greatest, sign_bit):
-    keys = np.empty_like(bits)
-    for cell in range(rows.shape[0]):
-        for step in range(rows.shape[1]):
-            # Negative floats sort backwards by their bits: turn all but the sign round.
-            turned = bits[cell, step] ^ ((bits[cell, step] >> sign_bit) & greatest)
-            keys[cell, step] = greatest if np.isnan(rows[cell, step]) else turned
-    return keys
+__all__ = ["moving_average", "pooled_floats", "pooled_integers", "trends_within"]
 
 
 @helper
 def _between(low, high, weight):
     """NumPy's linear interpolation of a quantile, with its order of operations."""
-    if low == high:
-        return low
     step = high - low
-    return low + step * weight if weight < 0.5 else high - step * (1.0 - weight)
+    value = low + step * weight if weight < 0.5 else high - step * (1.0 - weight)
+    return low if low == high else value
+
+
+@helper
+def _targets(whole, real, quantile, n):
+    """The ranks from whose values the quantile is interpolated; none where nothing is held."""
+    for lane in range(n):
+        count = whole[ranks.COUNT * n + lane]
+        position = (count - 1) * quantile
+        k = np.int64(position)
+        real[ranks.SHARE * n + lane] = position - k
+        whole[ranks.TARGET * n + lane] = k + 1 if count > 0 else 0
+
+
+@helper
+def _exchange_pool(
+    pool, columns, first, enter_steps, enter_slots, enter_starts, leave_slots, leave_starts, nothing, held, missing, other, whole
+):  # fmt: skip
+    """What leaves is taken over by missing values."""
+    values, steps = nothing
+    ranks.exchange(
+        values, 0, steps, leave_slots, leave_starts[pool], leave_starts[pool + 1], held, missing, other, whole
+    )
+    ranks.exchange(
+        columns,
+        first,
+        enter_steps,
+        enter_slots,
+        enter_starts[pool],
+        enter_starts[pool + 1],
+        held,
+        missing,
+        other,
+        whole,
+    )
 
 
 @kernel
 def pooled_integers(
-    rows, missing, other, scale, offset, enter_steps, enter_slots, enter_starts, leave_slots, leave_starts, capacity, order,
+    columns, missing, other, scale, offset, enter_steps, enter_slots, enter_starts, leave_slots, leave_starts, capacity, order,
     length, quantile,
 ):  # fmt: skip
     """Mean and quantile of packed integers over a sequence of pools of time steps.
@@ -56,8 +66,9 @@ def pooled_integers(
 
     Parameters
     ----------
-    rows : (n, steps) array
-        Signed integers that lie below the greatest of their type, unless missing.
+    columns : (steps, n) array of int16 or int32
+        At least as many cells as go side by side (:func:`~oceankit.numerics.ranks.cells_of`), next to each other in memory. The
+        integers lie below the greatest of their type, unless missing.
     missing, other : int
         What stands for missing.
     scale, offset : float
@@ -77,96 +88,83 @@ def pooled_integers(
 
     Returns
     -------
-    mean, level : (n, length) float64
+    mean, level : (length, n) float64
         NaN where a pool holds no value, and where there is no pool.
     """
-    n_rows = rows.shape[0]
-    greatest = rows.dtype.type(np.iinfo(rows.dtype).max)
-    mean, level = np.full((n_rows, length), np.nan), np.full((n_rows, length), np.nan)
-    held = np.empty(capacity + (-capacity) % LANES, rows.dtype)
-    row = np.empty(rows.shape[1], rows.dtype)
-    for cell in range(n_rows):
-        for step in range(row.size):
-            stored = rows[cell, step]
-            row[step] = greatest if (stored == missing) | (stored == other) else stored
-        held[:] = greatest
-        near, gap = np.int64(0), np.int64(1)
+    cells, n = columns.shape[1], ranks.cells_of(columns)
+    mean, level = np.full((length, cells), np.nan), np.full((length, cells), np.nan)
+    held = np.empty((capacity, n), columns.dtype)
+    whole, real = np.zeros(ranks.WHOLE * n, np.int64), np.ones(ranks.REAL * n)
+    missing, other = columns.dtype.type(missing), columns.dtype.type(other)
+    nothing = np.full((1, n), missing, columns.dtype), np.zeros(leave_slots.size, np.uint32)
+    for group in range(0, cells, n):
+        first = min(group, cells - n)
+        ranks.empty(held, whole)
         for pool in range(order.size):
-            for leaving in range(leave_starts[pool], leave_starts[pool + 1]):
-                held[leave_slots[leaving]] = greatest
-            for entry in range(enter_starts[pool], enter_starts[pool + 1]):
-                held[enter_slots[entry]] = row[enter_steps[entry]]
-            count, summed = census(held)
-            if count == 0:
-                continue
-            position = (count - 1) * quantile
-            k = int(position)
-            found, near, gap = kth(held, k, near, gap)
-            low = found * scale + offset
-            high = near * scale + offset if k + 1 < count else low
-            mean[cell, order[pool]] = summed / count * scale + offset
-            level[cell, order[pool]] = _between(low, high, position - k)
+            _exchange_pool(
+                pool, columns, first, enter_steps, enter_slots, enter_starts, leave_slots, leave_starts, nothing, held,
+                missing, other, whole,
+            )  # fmt: skip
+            _targets(whole, real, quantile, n)
+            ranks.find(held, whole, real)
+            at = order[pool]
+            for lane in range(n):
+                count, target = whole[ranks.COUNT * n + lane], whole[ranks.TARGET * n + lane]
+                low = whole[ranks.FOUND * n + lane] * scale + offset
+                high = whole[ranks.AFTER * n + lane] * scale + offset
+                value = _between(low, high if target < count else low, real[ranks.SHARE * n + lane])
+                mean[at, first + lane] = (
+                    whole[ranks.SUM * n + lane] / max(count, 1) * scale + offset if count > 0 else np.nan
+                )
+                level[at, first + lane] = value if count > 0 else np.nan
     return mean, level
 
 
 @kernel
 def pooled_floats(
-    rows, keys, enter_steps, enter_slots, enter_starts, leave_slots, leave_starts, capacity, order, length, quantile
+    columns, bits, enter_steps, enter_slots, enter_starts, leave_slots, leave_starts, capacity, order, length, quantile
 ):
-    """The same of float32 or float64 ``rows`` with their :func:`sort_keys`."""
-    n_rows = rows.shape[0]
-    greatest = keys.dtype.type(np.iinfo(keys.dtype).max)
-    mean, level = np.full((n_rows, length), np.nan), np.full((n_rows, length), np.nan)
-    slots = capacity + (-capacity) % LANES
-    held, values = np.empty(slots, keys.dtype), np.empty(slots)
-    bits = np.empty(2, keys.dtype)
-    floats = bits.view(rows.dtype)
-    for cell in range(n_rows):
-        row, key = rows[cell], keys[cell]
-        held[:] = greatest
-        values[:] = 0.0
-        near, gap = np.int64(0), np.int64(1)
+    """The same of float32 or float64 ``columns``, in which NaN is missing; ``bits`` are integers of the same width."""
+    cells, n = columns.shape[1], ranks.cells_of(columns)
+    mean, level = np.full((length, cells), np.nan), np.full((length, cells), np.nan)
+    held = np.empty((capacity, n), bits.dtype)
+    whole, real = np.zeros(ranks.WHOLE * n, np.int64), np.ones(ranks.REAL * n)
+    missing = columns.dtype.type(np.nan)
+    nothing = np.full((1, n), missing, columns.dtype), np.zeros(leave_slots.size, np.uint32)
+    for group in range(0, cells, n):
+        first = min(group, cells - n)
+        ranks.empty(held, whole)
         for pool in range(order.size):
-            for leaving in range(leave_starts[pool], leave_starts[pool + 1]):
-                slot = leave_slots[leaving]
-                held[slot] = greatest
-                values[slot] = 0.0
-            for entry in range(enter_starts[pool], enter_starts[pool + 1]):
-                step, slot = enter_steps[entry], enter_slots[entry]
-                held[slot] = key[step]
-                values[slot] = row[step] if key[step] != greatest else 0.0
-            count, _ = census(held)
-            if count == 0:
-                continue
-            position = (count - 1) * quantile
-            k = int(position)
-            found, near, gap = kth(held, k, near, gap)
-            bits[0] = found
-            bits[1] = near if k + 1 < count else found
-            for n in range(2):
-                if bits[n] < 0:  # as in _keys
-                    bits[n] ^= greatest
-            mean[cell, order[pool]] = total(values) / count
-            level[cell, order[pool]] = _between(np.float64(floats[0]), np.float64(floats[1]), position - k)
+            _exchange_pool(
+                pool, columns, first, enter_steps, enter_slots, enter_starts, leave_slots, leave_starts, nothing, held,
+                missing, missing, whole,
+            )  # fmt: skip
+            _targets(whole, real, quantile, n)
+            ranks.find(held, whole, real)
+            ranks.as_values(columns, whole, real)
+            ranks.totals(columns, held, real)
+            at = order[pool]
+            for lane in range(n):
+                count, target = whole[ranks.COUNT * n + lane], whole[ranks.TARGET * n + lane]
+                low, high = real[ranks.FOUND_VALUE * n + lane], real[ranks.AFTER_VALUE * n + lane]
+                value = _between(low, high if target < count else low, real[ranks.SHARE * n + lane])
+                mean[at, first + lane] = real[ranks.TOTAL * n + lane] / max(count, 1) if count > 0 else np.nan
+                level[at, first + lane] = value if count > 0 else np.nan
     return mean, level
 
 
 @kernel
-def moving_average(rows: np.ndarray, width: int) -> np.ndarray:
-    """Centred moving average of odd ``width`` along periodic (n, days) rows; NaN spreads over the width."""
-    n = rows.shape[1]
-    half = width // 2
-    out = np.zeros(rows.shape)
-    ring = np.empty(n + 2 * half)
-    for cell in range(rows.shape[0]):
-        ring[half : half + n] = rows[cell]
-        ring[:half] = rows[cell, n - half :]
-        ring[half + n :] = rows[cell, :half]
-        for offset in range(width):
-            for day in range(n):
-                out[cell, day] += ring[day + offset]
-        for day in range(n):
-            out[cell, day] /= width
+def moving_average(columns: np.ndarray, width: int) -> np.ndarray:
+    """Centred moving average of odd ``width`` along periodic (days, n) columns; NaN spreads over the width."""
+    days, n = columns.shape
+    out = np.zeros(columns.shape)
+    for day in range(days):
+        for offset in range(day - width // 2, day - width // 2 + width):
+            row = columns[offset % days]
+            for cell in range(n):
+                out[day, cell] += row[cell]
+        for cell in range(n):
+            out[day, cell] /= width
     return out
 
 

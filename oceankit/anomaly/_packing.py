@@ -32,9 +32,9 @@ class Packing(NamedTuple):
             return np.nan, np.nan, 1.0, 0.0
         return float(self.missing), float(self.other), self.scale, self.offset
 
-    def sortable(self, stored: np.ndarray) -> np.ndarray:
-        """Native signed integers none of which, unless missing, is the greatest of its type."""
-        if stored.dtype == np.int16:
+    def sortable(self, stored: np.ndarray, wide: bool = False) -> np.ndarray:
+        """Native signed integers none of which, unless missing, is the greatest of its type; of 32 bits if ``wide``."""
+        if stored.dtype == np.int16 and not wide:
             clash = stored.size and stored.max() == _GREATEST and _GREATEST not in (self.missing, self.other)
             if not clash:
                 return stored

@@ -12,7 +12,6 @@ from oceankit.anomaly._climatology_kernels import (
     moving_average,
     pooled_floats,
     pooled_integers,
-    sort_keys,
     trends_within,
 )
 from oceankit.anomaly._conventions import named
@@ -20,6 +19,8 @@ from oceankit.anomaly._packing import ATTRIBUTES, UNPACKED, Packing, packing_of
 from oceankit.anomaly._units import SAMPLES, Guard, guard_of
 from oceankit.fields import blocks, coordinates
 from oceankit.fields.coordinates import describe
+from oceankit.numerics.lanes import lanes_of
+from oceankit.numerics.transposing import as_rows
 
 __all__ = ["climatology", "one_variable", "source_file"]
 
@@ -154,7 +155,7 @@ def climatology(
         place = _calendar.day_of_year(days) - 1 if by == "dayofyear" else days.month - 1
         constants["trend"], reference = _baselines.Trend.of(days, *bounds, place, plan.pools.length)
         outputs = [*outputs, blocks.Output((), (), np.float64)]
-    results = blocks.along(_statistics, variable, [dim], outputs, constants=constants)
+    results = blocks.along(_statistics, variable, [dim], outputs, constants=constants, cells_last=True)
     shape = [by if d == dim else d for d in variable.dims]
     mean, threshold = (_described(r.transpose(*shape), variable, by, days.calendar) for r in results[:2])
     label = variable.attrs.get("long_name", variable.name or "value")
@@ -220,7 +221,7 @@ def source_file(field: xr.DataArray | xr.Dataset, variable: xr.DataArray) -> str
 
 
 def _statistics(
-    rows: np.ndarray,
+    columns: np.ndarray,
     plan: _pools.Plan,
     packing: Packing,
     quantile: float,
@@ -228,61 +229,74 @@ def _statistics(
     trend: _baselines.Trend | None,
     guard: Guard | None,
 ) -> tuple[np.ndarray, ...]:
-    """Mean and threshold of (n, steps) rows as two (n, length) arrays; and (n,) slopes if a trend is taken out before."""
+    """Mean and threshold of (steps, n) columns as two (length, n) arrays; and (n,) slopes if a trend is taken out before."""
     if guard is not None:
-        stride = max(1, rows.shape[1] // SAMPLES)
-        guard.check(packing.unpacked(rows[:, ::stride]), stride)
+        stride = max(1, columns.shape[0] // SAMPLES)
+        guard.check(packing.unpacked(columns[::stride].T), stride)
     if trend is not None:
-        values = packing.unpacked(rows).astype(np.float64)
-        slope = trends_within(values, trend.days, trend.places, trend.length)
-        flat = values - slope[:, None] * trend.days
+        values = packing.unpacked(columns).astype(np.float64)
+        slope = trends_within(as_rows(values), trend.days, trend.places, trend.length)
+        flat = values - slope * trend.days[:, None]
         return *_statistics(flat, plan, UNPACKED, quantile, width, None, None), slope
     if packing.packed and (plan.around_leap_day.size or packing.scale < 0.0):
-        rows, packing = packing.unpacked(rows), UNPACKED
+        columns, packing = packing.unpacked(columns), UNPACKED
     if plan.around_leap_day.size:
-        rows = _with_leap_days(rows, plan.around_leap_day)
-    if packing.packed:
-        integers = packing.sortable(rows)
-        missing = (packing.missing, packing.other)
-        mean, level = pooled_integers(integers, *missing, packing.scale, packing.offset, *plan.pools, quantile)
-    else:
-        # float16, integers and the big-endian values of NetCDF-3 become what the kernel knows.
-        rows = rows.astype(
-            np.float32 if rows.dtype.kind == "f" and rows.dtype.itemsize <= 4 else np.float64, copy=False
-        )
-        mean, level = pooled_floats(rows, sort_keys(rows), *plan.pools, quantile)
+        columns = _with_leap_days(columns, plan.around_leap_day)
+    mean, level = _pooled(columns, plan, packing, quantile)
     finished = []
     for year in (mean, level):
         if plan.leap_day == "between":
-            year[:, 59] = 0.5 * year[:, 58] + 0.5 * year[:, 60]
+            year[59] = 0.5 * year[58] + 0.5 * year[60]
         elif plan.leap_day == "three_days":
-            year[:, 59] = _mean_of_known(year[:, 58:61])
+            year[59] = _mean_of_known(year[58:61])
         finished.append(moving_average(year, width) if width > 1 else year)
     return tuple(finished)
 
 
-def _with_leap_days(rows: np.ndarray, around: np.ndarray) -> np.ndarray:
-    """Float64 rows with the 29 February of each year behind the last step: filled where it is missing.
+def _pooled(columns: np.ndarray, plan: _pools.Plan, packing: Packing, quantile: float) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and quantile of each pool, (length, n)."""
+    if packing.packed:
+        # Numbers of keys are counted in integers as wide as the keys.
+        columns = packing.sortable(columns, wide=plan.pools.capacity > np.iinfo(np.int16).max)
+    else:
+        # float16, integers and the big-endian values of NetCDF-3 become what the kernel knows.
+        single = columns.dtype.kind == "f" and columns.dtype.itemsize <= 4
+        columns = columns.astype(np.float32 if single else np.float64, copy=False)
+    n = columns.shape[1]
+    if n < lanes_of(columns.dtype):  # the kernels take so many cells at once
+        columns = np.pad(columns, ((0, 0), (0, lanes_of(columns.dtype) - n)), mode="edge")
+    if packing.packed:
+        missing = (packing.missing, packing.other)
+        found = pooled_integers(columns, *missing, packing.scale, packing.offset, *plan.pools, quantile)
+    else:
+        bits = np.empty(0, f"i{columns.dtype.itemsize}")
+        found = pooled_floats(columns, bits, *plan.pools, quantile)
+    mean, level = (np.ascontiguousarray(f[:, :n]) for f in found)
+    return mean, level
+
+
+def _with_leap_days(columns: np.ndarray, around: np.ndarray) -> np.ndarray:
+    """Float64 columns with the 29 February of each year behind the last step: filled where it is missing.
 
     The mean of its neighbours is rounded to two decimals, to the nearer of the two numbers that have so many (the even one of
     equally near ones), as R's ``round`` does.
     """
-    known = np.where(around >= 0, rows[:, np.maximum(around, 0)].astype(np.float64), np.nan)
+    known = np.where(around.T[:, :, None] >= 0, columns[np.maximum(around.T, 0)].astype(np.float64), np.nan)
     mean = _mean_of_known(known)
     scaled = np.abs(mean) * 100.0
     below, above = np.floor(scaled), np.ceil(scaled)
     to_below, to_above = np.abs(mean) - below / 100.0, above / 100.0 - np.abs(mean)
     up = (to_above < to_below) | ((to_above == to_below) & (below % 2 == 1))
     rounded = np.copysign(np.where(up, above, below) / 100.0, mean)
-    leap = np.where(np.isnan(known[:, :, 1]), rounded, known[:, :, 1])
-    return np.concatenate([rows, leap], axis=1)
+    leap = np.where(np.isnan(known[1]), rounded, known[1])
+    return np.concatenate([columns, leap])
 
 
 def _mean_of_known(values: np.ndarray) -> np.ndarray:
-    """Mean along the last axis of what is not missing."""
+    """Mean along the first axis of what is not missing."""
     known = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
-        return np.where(known, values, 0.0).sum(-1) / known.sum(-1)
+        return np.where(known, values, 0.0).sum(0) / known.sum(0)
 
 
 def _described(statistic: xr.DataArray, field: xr.DataArray, by: By, calendar: str) -> xr.DataArray:

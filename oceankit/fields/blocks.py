@@ -62,6 +62,7 @@ def along(
     constants: Mapping[str, Any] | None = None,
     rechunk: bool = False,
     threaded: bool = False,
+    cells_last: bool = False,
 ) -> tuple[xr.DataArray, ...]:
     """Apply a kernel over the core dimensions ``dims`` of a field of any shape.
 
@@ -83,6 +84,9 @@ def along(
         Whether a lazy field may be merged to one chunk along ``dims``; otherwise more chunks are refused.
     threaded
         Whether the kernel shares its work among threads by itself: it then gets all rows of an eager field at once.
+    cells_last
+        Whether the kernel takes cells side by side instead of rows, for one core dimension: ``(size, n)`` with unit stride along
+        the cells, and its results ``(*output.shape, n)``, of at most one dimension besides. Of maps it gets parts where they lie.
 
     Returns
     -------
@@ -103,14 +107,10 @@ def along(
     data = ordered.data
     if is_lazy(field):
         data = _one_chunk(data, ordered, dims, rechunk)
-        call = (_rows if threaded else _blockwise)(kernel, len(dims), outputs)
+        call = _rows(kernel, len(dims), outputs) if threaded else _blockwise(kernel, len(dims), outputs, cells_last)
         results = _lazy(call, data, len(dims), outputs, constants)
     else:
-        eager = (
-            _rows(kernel, len(dims), outputs)
-            if threaded
-            else partial(_eager, kernel, n_core=len(dims), outputs=outputs)
-        )
+        eager = _rows(kernel, len(dims), outputs) if threaded else _by_blocks(kernel, len(dims), outputs, cells_last)
         found = eager(np.asarray(data), **_values(constants))
         results = found if isinstance(found, tuple) else (found,)
     touched = set(dims) | {d for out in outputs for d in out.dims}
@@ -307,9 +307,21 @@ def _rows(kernel: Callable[..., Any], n_core: int, outputs: Sequence[Output]) ->
     return call
 
 
-def _blockwise(kernel: Callable[..., Any], n_core: int, outputs: Sequence[Output]) -> Callable[..., Any]:
+def _by_blocks(
+    kernel: Callable[..., Any], n_core: int, outputs: Sequence[Output], cells_last: bool
+) -> Callable[..., tuple[np.ndarray, ...]]:
+    if cells_last:
+        return partial(_side_by_side, kernel, outputs=outputs)
+    return partial(_eager, kernel, n_core=n_core, outputs=outputs)
+
+
+def _blockwise(
+    kernel: Callable[..., Any], n_core: int, outputs: Sequence[Output], cells_last: bool
+) -> Callable[..., Any]:
+    eager = _by_blocks(kernel, n_core, outputs, cells_last)
+
     def call(block: np.ndarray, **constants: Any) -> Any:
-        parts = _eager(kernel, block, n_core=n_core, outputs=outputs, **constants)
+        parts = eager(block, **constants)
         return parts if len(outputs) > 1 else parts[0]
 
     return call
@@ -352,6 +364,35 @@ def _eager(
 
     threads.over_blocks(work, n_rows, block=block)
     return tuple(r.reshape((*lead, *out.shape)) for r, out in zip(results, outputs, strict=True))
+
+
+def _side_by_side(
+    kernel: Callable[..., Any], data: np.ndarray, *, outputs: Sequence[Output], **constants: Any
+) -> tuple[np.ndarray, ...]:
+    """The kernel on blocks of cells that lie side by side, shared among the threads; results lie in memory as the field does."""
+    lead, size = data.shape[:-1], data.shape[-1]
+    n_cells = int(np.prod(lead, dtype=np.int64))
+    maps = np.moveaxis(data, -1, 0)
+    of_maps = maps.flags.c_contiguous
+    flat = maps.reshape(size, n_cells) if of_maps else np.ascontiguousarray(data).reshape(n_cells, size)
+    shapes = [(*out.shape, n_cells) if of_maps else (n_cells, *out.shape) for out in outputs]
+    results = tuple(np.empty(shape, out.dtype) for shape, out in zip(shapes, outputs, strict=True))
+
+    def work(start: int, stop: int) -> None:
+        found = kernel(flat[:, start:stop] if of_maps else as_rows(flat[start:stop]), **constants)
+        for result, part in zip(results, found if isinstance(found, tuple) else (found,), strict=True):
+            if of_maps:
+                result[..., start:stop] = part
+            else:
+                result[start:stop] = as_rows(part) if part.ndim > 1 else part
+
+    threads.over_blocks(work, n_cells, block=CELLS_OF_A_MAP)
+    if not of_maps:
+        return tuple(r.reshape((*lead, *out.shape)) for r, out in zip(results, outputs, strict=True))
+    return tuple(
+        np.moveaxis(r.reshape((*out.shape, *lead)), range(len(out.shape)), range(-len(out.shape), 0))
+        for r, out in zip(results, outputs, strict=True)
+    )
 
 
 def row_blocks(data: np.ndarray, n_core: int) -> tuple[int, int, Callable[[int, int], np.ndarray]]:

@@ -1,9 +1,15 @@
-"""Order statistics of a buffer of integer keys that changes little from one question to the next.
+"""Order statistics of pools of values that change little from one pool to the next, of several cells side by side.
 
-One pass over the buffer, written as LLVM vectors, tells how many keys lie below a pivot and which are next to it; the search
-for a rank starts where the last one ended.
+Values are compared as integer keys that sort like them: integers as they are, floats by their bits. A pool is a buffer of
+(slots, cells) keys in which a few are replaced from one question to the next. One pass over it, written as LLVM vectors with a
+cell in each lane, tells how many keys lie below a pivot and which are next to it; the search for a rank starts where the last
+one ended.
+
+What is known of the cells stands in two arrays, ``whole`` (int64) and ``real`` (float64): a row for each of the names below,
+flat, so that row ``NAME`` is ``whole[NAME * cells : (NAME + 1) * cells]``.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import llvmlite.ir as ir
@@ -11,118 +17,244 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from oceankit.numerics.compiling import helper
-from oceankit.numerics.vectors import I32, I64, called, folded, loaded, reduced, spread
+from oceankit.numerics.compiling import dividing, helper
+from oceankit.numerics.vectors import F64, I32, I64, called, folded, load, loaded, place_of, spread
 
-__all__ = ["LANES", "census", "kth", "split", "total"]
+__all__ = [
+    "AFTER", "AFTER_VALUE", "COUNT", "FOUND", "FOUND_VALUE", "REAL", "SHARE", "SUM", "TARGET", "TOTAL", "WHOLE",
+    "as_values", "cells_of", "empty", "exchange", "find", "totals",
+]  # fmt: skip
 
-LANES = 32
-"""The size of a buffer must be a multiple of this."""
+# Rows of ``whole``: number and sum of the keys that are held; the pivot, the keys below it and the keys next to it; the rank
+# that is looked for, counted from 1 (0: none), and what was found there and next to it; what a search knows on either side.
+COUNT, SUM, PIVOT, BELOW, UNDER, OVER, TARGET, FOUND, AFTER = range(9)
+LOW, HIGH, LOW_PIVOT, HIGH_PIVOT, LOW_COUNT, HIGH_COUNT, GOING = range(9, 16)
+WHOLE = 16
+# Rows of ``real``: how far keys lie from each other near the pivot; the next step; of what was found, the share of the rank
+# behind it and the values; the sum of all values.
+GAP, STRIDE, SHARE, FOUND_VALUE, AFTER_VALUE, TOTAL = range(6)
+REAL = 6
 
 _BYTES = 64
 
 
+class _Keys:
+    """Types of the keys of an array of integers or floats, one cell in each lane."""
+
+    def __init__(self, array: types.Array) -> None:
+        self.bits = array.dtype.bitwidth
+        self.align = self.bits // 8
+        self.lanes = _BYTES // self.align
+        self.floats = isinstance(array.dtype, types.Float)
+        element = (ir.FloatType() if self.bits == 32 else F64) if self.floats else ir.IntType(self.bits)
+        self.values = ir.VectorType(element, self.lanes)
+        self.vector = ir.VectorType(ir.IntType(self.bits), self.lanes)
+        self.whole, self.real = ir.VectorType(I64, self.lanes), ir.VectorType(F64, self.lanes)
+        self.suffix = f"v{self.lanes}i{self.bits}"
+        self.none = ir.Constant(self.vector, None)
+        self.greatest = ir.Constant(self.vector, [(1 << (self.bits - 1)) - 1] * self.lanes)
+
+    def of(self, builder: ir.IRBuilder, x: Any, missing: Any, other: Any) -> Any:
+        """Keys of values; the greatest integer where one is missing."""
+        if not self.floats:
+            gone = builder.or_(builder.icmp_signed("==", x, missing), builder.icmp_signed("==", x, other))
+            return builder.select(gone, self.greatest, x)
+        gone = builder.fcmp_unordered("uno", x, x)
+        return builder.select(gone, self.greatest, self._turned(builder, builder.bitcast(x, self.vector)))
+
+    def back(self, builder: ir.IRBuilder, keys: Any) -> Any:
+        """Floats of keys, as float64."""
+        x = builder.bitcast(self._turned(builder, keys), self.values)
+        return x if self.bits == 64 else builder.fpext(x, self.real)
+
+    def _turned(self, builder: ir.IRBuilder, bits: Any) -> Any:
+        # Negative floats sort backwards by their bits: all but the sign is turned round, and back again.
+        sign = builder.ashr(bits, ir.Constant(self.vector, [self.bits - 1] * self.lanes))
+        return builder.xor(bits, builder.and_(sign, self.greatest))
+
+    def widened(self, builder: ir.IRBuilder, x: Any) -> Any:
+        return x if x.type == self.whole else builder.sext(x, self.whole)
+
+
+def _row(builder: ir.IRBuilder, array: Any, row: Any, kind: ir.VectorType) -> Any:
+    """Pointer to a row of ``whole`` or ``real``."""
+    start = builder.gep(array.data, [builder.mul(row, ir.Constant(I64, kind.count))])
+    return builder.bitcast(start, kind.as_pointer())
+
+
+def _put(builder: ir.IRBuilder, array: Any, row: int, value: Any) -> None:
+    builder.store(value, _row(builder, array, ir.Constant(I64, row), value.type)).align = 8
+
+
+def _pivots(builder: ir.IRBuilder, keys: _Keys, whole: Any) -> Any:
+    x = load(builder, _row(builder, whole, ir.Constant(I64, PIVOT), keys.whole), 8)
+    return x if keys.bits == 64 else builder.trunc(x, keys.vector)
+
+
 @intrinsic
-def _split(typingctx, keys, pivot, least, greatest):  # noqa: ARG001
-    """(number of keys below the pivot, the greatest of those, the smallest of the others) of a contiguous 1-D array."""
-    element = keys.dtype
-    signature = types.UniTuple(types.int64, 3)(keys, element, element, element)
+def cells_of(typingctx, values):  # noqa: ARG001
+    """How many cells of an array go side by side; Numba knows it when it compiles."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:  # noqa: ARG001
+        return ir.Constant(I64, _Keys(values).lanes)
+
+    return types.int64(values), generate
+
+
+@intrinsic
+def exchange(typingctx, columns, first, steps, slots, begin, end, held, missing, other, whole):  # noqa: ARG001
+    """``held[slots[e]] = keys of columns[steps[e], first:]`` for e in begin..end; ``whole`` is told what that changes.
+
+    Parameters
+    ----------
+    columns : (steps, n) array of int16, int32, float32 or float64
+        Cells lie side by side.
+    first : int
+        The first of the cells.
+    steps, slots : uint32 arrays
+    begin, end : int
+    held : (slots, cells) signed integers as wide as those of ``columns``
+        C-contiguous; the greatest integer stands for empty places.
+    missing, other
+        Integers that stand for missing; of floats NaN is missing.
+    whole : (WHOLE * cells,) int64
+        COUNT and BELOW follow, and SUM of integers.
+    """
+    given = (columns, types.int64, steps, slots, types.int64, types.int64, held, columns.dtype, columns.dtype)
+    signature = types.void(*given, whole)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, args[0])
-        lanes = _BYTES * 8 // element.bitwidth
-        vector = ir.VectorType(ir.IntType(element.bitwidth), lanes)
-        suffix = f"v{lanes}i{element.bitwidth}"
-        at, low, high = (spread(builder, v, vector) for v in args[1:])
-        one = ir.Constant(vector, [1] * lanes)
+        keys = _Keys(columns)
+        which, where, buffer, known = (
+            context.make_array(signature.args[k])(context, builder, args[k]) for k in (2, 3, 6, 9)
+        )
+        at, begin = _pivots(builder, keys, known), args[4]
+        stand_for = [None, None] if keys.floats else [spread(builder, args[k], keys.vector) for k in (7, 8)]
+        number, byte = builder.sub(args[5], begin), ir.IntType(8)
+        kind = ir.FunctionType(ir.VoidType(), [byte.as_pointer()] + [I32] * 3)
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte.as_pointer()], kind)
+        sums = ir.VectorType(ir.IntType(min(64, 2 * keys.bits)), keys.lanes)
+
+        def marks(test: str, x: Any, against: Any) -> Any:
+            return builder.sext(builder.icmp_signed(test, x, against), keys.vector)
+
+        def step(k: Any, below: Any, count: Any, *summed: Any) -> Sequence[Any]:
+            e = builder.add(begin, k)
+            n, slot = (builder.zext(builder.load(builder.gep(a.data, [e])), I64) for a in (which, where))
+            source = place_of(context, builder, signature.args[0], args[0], n, args[1], keys.values)
+            place = builder.gep(buffer.data, [builder.mul(slot, ir.Constant(I64, keys.lanes))])
+            place = builder.bitcast(place, keys.vector.as_pointer())
+            old = load(builder, place, keys.align)
+            # What the next question brings is asked for ahead: each step is in another page of memory.
+            following = builder.add(e, number)
+            there = builder.icmp_signed("<", following, builder.extract_value(which.shape, 0))
+            coming = builder.load(builder.gep(which.data, [builder.select(there, following, e)]))
+            ahead = place_of(context, builder, signature.args[0], args[0], builder.zext(coming, I64), args[1], byte)
+            builder.call(prefetch, [ahead, *(ir.Constant(I32, n) for n in (0, 3, 1))])
+            new = keys.of(builder, load(builder, source, keys.align), *stand_for)
+            builder.store(new, place).align = keys.align
+            # A mark is -1.
+            below = builder.add(below, builder.sub(marks("<", old, at), marks("<", new, at)))
+            count = builder.add(count, builder.sub(marks("!=", old, keys.greatest), marks("!=", new, keys.greatest)))
+            if keys.floats:
+                return below, count
+            new, old = (
+                builder.sext(builder.select(builder.icmp_signed("==", x, keys.greatest), keys.none, x), sums)
+                for x in (new, old)
+            )
+            return below, count, builder.add(summed[0], builder.sub(new, old))
+
+        starts = [keys.none, keys.none] + ([] if keys.floats else [ir.Constant(sums, None)])
+        changes = folded(builder, number, 1, starts, step)
+        for row, change in zip((BELOW, COUNT, SUM), changes, strict=False):
+            before = load(builder, _row(builder, known, ir.Constant(I64, row), keys.whole), 8)
+            _put(builder, known, row, builder.add(before, keys.widened(builder, change)))
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def _split(typingctx, held, whole):  # noqa: ARG001
+    """BELOW, the number of keys below the pivots, and the keys next to them: UNDER and OVER.
+
+    Where there is none on a side, any number stands for it.
+    """
+    signature = types.void(held, whole)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        keys = _Keys(held)
+        buffer, known = (context.make_array(signature.args[k])(context, builder, args[k]) for k in range(2))
+        at = _pivots(builder, keys, known)
 
         def step(k: Any, number: Any, under: Any, over: Any) -> tuple[Any, Any, Any]:
-            x = loaded(builder, array.data, k, vector, element.bitwidth // 8)
-            below = builder.icmp_signed("<", x, at)
-            # Selected last, so that these become masked instructions.
+            x = loaded(builder, buffer.data, k, keys.vector, keys.align)
+            below = builder.sext(builder.icmp_signed("<", x, at), keys.vector)
+            # Without a sign, what lies below the pivot is farther from it than whatever lies above.
+            far = builder.sub(x, at)
             return (
-                builder.select(below, builder.add(number, one), number),
-                builder.select(below, called(builder, f"llvm.smax.{suffix}", vector, under, x), under),
-                builder.select(below, over, called(builder, f"llvm.smin.{suffix}", vector, over, x)),
+                builder.sub(number, below),
+                called(builder, f"llvm.umax.{keys.suffix}", keys.vector, under, far),
+                called(builder, f"llvm.umin.{keys.suffix}", keys.vector, over, far),
             )
 
-        starts = (ir.Constant(vector, None), low, high)
-        number, under, over = folded(builder, builder.extract_value(array.shape, 0), lanes, starts, step)
-        found = [reduced(builder, how, of) for how, of in (("add", number), ("smax", under), ("smin", over))]
-        return context.make_tuple(builder, signature.return_type, found)
+        lanes = ir.Constant(I64, keys.lanes)
+        size = builder.mul(builder.extract_value(buffer.shape, 0), lanes)
+        starts = (keys.none, keys.none, ir.Constant(keys.vector, [-1] * keys.lanes))
+        number, under, over = folded(builder, size, keys.lanes, starts, step)
+        found = (number, builder.add(under, at), builder.add(over, at))
+        for row, value in zip((BELOW, UNDER, OVER), found, strict=True):
+            _put(builder, known, row, keys.widened(builder, value))
+        return context.get_dummy_value()
 
     return signature, generate
 
 
 @intrinsic
-def _census(typingctx, keys, empty):  # noqa: ARG001
-    """(number, sum) of the keys of a contiguous 1-D array that are not ``empty``; sums of 16-bit keys in 32 bits."""
-    element = keys.dtype
-    signature = types.UniTuple(types.int64, 2)(keys, element)
+def totals(typingctx, columns, held, real):  # noqa: ARG001
+    """TOTAL, the sums of the values whose keys are held; ``columns`` tells of which type they are."""
+    signature = types.void(columns, held, real)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, args[0])
-        wide = ir.IntType(min(64, 2 * element.bitwidth))
-        lanes = _BYTES * 8 // wide.width
-        narrow, vector = ir.VectorType(ir.IntType(element.bitwidth), lanes), ir.VectorType(wide, lanes)
-        stands = spread(builder, args[1], narrow)
-        zero, one = ir.Constant(vector, None), ir.Constant(vector, [1] * lanes)
+        keys = _Keys(columns)
+        buffer, known = (context.make_array(signature.args[k])(context, builder, args[k]) for k in (1, 2))
+        zero = ir.Constant(keys.real, None)
 
-        def step(k: Any, number: Any, summed: Any) -> tuple[Any, Any]:
-            x = loaded(builder, array.data, k, narrow, element.bitwidth // 8)
-            there = builder.icmp_signed("!=", x, stands)
-            value = x if narrow == vector else builder.sext(x, vector)
-            return (
-                builder.select(there, builder.add(number, one), number),
-                builder.select(there, builder.add(summed, value), summed),
-            )
+        def step(k: Any, summed: Any) -> tuple[Any]:
+            x = loaded(builder, buffer.data, k, keys.vector, keys.align)
+            there = builder.icmp_signed("!=", x, keys.greatest)
+            return (builder.fadd(summed, builder.select(there, keys.back(builder, x), zero)),)
 
-        found = folded(builder, builder.extract_value(array.shape, 0), lanes, (zero, zero), step)
-        return context.make_tuple(builder, signature.return_type, [reduced(builder, "add", of) for of in found])
+        size = builder.mul(builder.extract_value(buffer.shape, 0), ir.Constant(I64, keys.lanes))
+        _put(builder, known, TOTAL, folded(builder, size, keys.lanes, (zero,), step)[0])
+        return context.get_dummy_value()
 
     return signature, generate
 
 
 @intrinsic
-def total(typingctx, values):  # noqa: ARG001
-    """Sum of a contiguous 1-D float64 array whose size is a multiple of :data:`LANES`, in 32 sums that are added at the end."""
-    signature = types.float64(values)
+def as_values(typingctx, columns, whole, real):  # noqa: ARG001
+    """FOUND_VALUE and AFTER_VALUE of floats from their keys; ``columns`` tells of which type they are."""
+    signature = types.void(columns, whole, real)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, args[0])
-        vector = ir.VectorType(ir.DoubleType(), 8)
-
-        def step(k: Any, *sums: Any) -> list[Any]:
-            places = [builder.add(k, ir.Constant(I64, 8 * n)) for n in range(len(sums))]
-            parts = [loaded(builder, array.data, place, vector, 8) for place in places]
-            return [builder.fadd(s, x) for s, x in zip(sums, parts, strict=True)]
-
-        starts = [ir.Constant(vector, None)] * 4
-        sums = folded(builder, builder.extract_value(array.shape, 0), LANES, starts, step)
-        lanes = builder.fadd(builder.fadd(sums[0], sums[1]), builder.fadd(sums[2], sums[3]))
-        found = [builder.extract_element(lanes, ir.Constant(I32, n)) for n in range(8)]
-        while len(found) > 1:
-            found = [builder.fadd(a, b) for a, b in zip(found[::2], found[1::2], strict=True)]
-        return found[0]
+        keys = _Keys(columns)
+        known, out = (context.make_array(signature.args[k])(context, builder, args[k]) for k in (1, 2))
+        for row, to in ((FOUND, FOUND_VALUE), (AFTER, AFTER_VALUE)):
+            x = load(builder, _row(builder, known, ir.Constant(I64, row), keys.whole), 8)
+            _put(builder, out, to, keys.back(builder, x if keys.bits == 64 else builder.trunc(x, keys.vector)))
+        return context.get_dummy_value()
 
     return signature, generate
 
 
 @helper
-def census(keys):
-    """How many keys of a buffer are not the greatest integer, and their sum; the buffer as in :func:`split`."""
-    return _census(keys, keys.dtype.type(np.iinfo(keys.dtype).max))
-
-
-@helper
-def split(keys, pivot):
-    """How many of the keys lie below ``pivot``, the greatest of those and the smallest of the others.
-
-    ``keys`` is a C-contiguous array of int16, int32 or int64 whose size is a multiple of :data:`LANES`. Where there are none
-    below, or no others, the least or the greatest integer stands for them.
-    """
-    kind = keys.dtype.type
-    return _split(keys, kind(pivot), kind(np.iinfo(keys.dtype).min), kind(np.iinfo(keys.dtype).max))
+def empty(held, whole):
+    """Make the buffer empty; pivots stay where they are."""
+    held[:] = np.iinfo(held.dtype).max
+    n = cells_of(held)
+    for lane in range(n):
+        whole[COUNT * n + lane], whole[SUM * n + lane], whole[BELOW * n + lane] = 0, 0, 0
 
 
 # Float64 numbers from here on are no 64-bit integers.
@@ -131,58 +263,84 @@ _TOO_FAR = 9.2e18
 
 @helper
 def _key(place, low, high):
-    """The whole number at a float64 ``place`` between two keys; halfway where it lies outside."""
-    if low <= place <= high and abs(place) < _TOO_FAR:
-        return np.int64(place)
-    return (low >> 1) + (high >> 1) + (low & high & 1)
+    """The whole number at a float64 ``place``, or the nearest above ``low`` and not above ``high``."""
+    place = place if place < _TOO_FAR else _TOO_FAR
+    place = place if place > -_TOO_FAR else -_TOO_FAR
+    key = np.int64(place)
+    key = key if key > low else low + 1
+    return key if key < high else high
 
 
-@helper
-def kth(keys, k, near, gap):
-    """The keys of the ranks ``k`` and ``k + 1``, from 0, in a buffer that holds more than ``k`` keys below the greatest integer.
+@dividing
+def find(held, whole, real):
+    """FOUND and AFTER, the keys of the ranks TARGET and TARGET + 1, counted from 1, of each cell whose TARGET is not 0.
 
-    Parameters
-    ----------
-    keys
-        As in :func:`split`; the greatest integer stands for empty places.
-    near, gap : int
-        Where to begin, and about how far two neighbouring keys lie from each other there: what was found the last time.
-
-    Returns
-    -------
-    key, next, gap : int64
-        ``next`` is the greatest integer where ``k`` is the last rank.
+    There must be as many keys; AFTER means nothing where TARGET is the last rank. PIVOT, BELOW and GAP are left where the next
+    search begins.
     """
-    # A pivot with k + 1 keys below it lies between the two ranks: one pass then tells both. Of the others that were asked, the
-    # nearest below and above; and the keys next to them, inwards.
-    low, low_count, first = np.int64(np.iinfo(keys.dtype).min), 0, np.int64(np.iinfo(keys.dtype).min)
-    high, high_count, last = np.int64(np.iinfo(keys.dtype).max), keys.size, np.int64(np.iinfo(keys.dtype).max)
-    bounded_low, bounded_high = False, False
-    pivot, step, passes = np.int64(near), np.float64(gap), 0
-    while True:
-        count, under, over = split(keys, pivot)
+    # A pivot with as many keys below it as the target lies between the two ranks: one pass then tells both. Of the others that
+    # were asked, the nearest below and above are kept; and the keys next to them, inwards.
+    least, most = np.int64(np.iinfo(held.dtype).min), np.int64(np.iinfo(held.dtype).max)
+    n = cells_of(held)
+    for lane in range(n):
+        whole[LOW * n + lane], whole[HIGH * n + lane], whole[LOW_COUNT * n + lane], whole[HIGH_COUNT * n + lane] = (
+            least,
+            most,
+            -1,
+            -1,
+        )
+        whole[LOW_PIVOT * n + lane], whole[HIGH_PIVOT * n + lane] = least, most
+        whole[GOING * n + lane] = whole[TARGET * n + lane] > 0
+        gap = real[GAP * n + lane]
+        real[STRIDE * n + lane] = gap
+        place = np.float64(whole[PIVOT * n + lane]) + (whole[TARGET * n + lane] - whole[BELOW * n + lane]) * gap
+        whole[PIVOT * n + lane] = _key(place, least, most)
+    passes = 0
+    left = np.int64(1)
+    while left:
+        _split(held, whole)
         passes += 1
-        if count == k + 1:
-            found, after = under, over
-            break
-        if count <= k:
-            low, low_count, first, bounded_low = pivot, count, over, True
-        else:
-            high, high_count, last, bounded_high = pivot, count, under, True
-        if bounded_low and bounded_high:
-            if first == last:
-                found, after = first, first
-                break
-            # As if keys lay evenly; now and then by halves, where they do not.
-            share = (k + 1.0 - low_count) / (high_count - low_count)
-            place = low + share * (np.float64(high) - np.float64(low)) if passes % 4 else np.inf
-        elif bounded_low:
-            place = low + step * (k + 1 - low_count)
-            step *= 2.0
-        else:
-            place = high - step * (high_count - k - 1)
-            step *= 2.0
-        pivot = min(max(_key(place, low, high), first + 1), last)
-    if bounded_low and bounded_high:
-        gap = np.int64(min((np.float64(high) - np.float64(low)) / (high_count - low_count), 1e18)) + 1
-    return found, after, gap
+        # Now and then by halves, where keys do not lie evenly.
+        halve = np.int64(passes % 4 == 0)
+        left = np.int64(0)
+        for lane in range(n):
+            count, target, pivot = whole[BELOW * n + lane], whole[TARGET * n + lane], whole[PIVOT * n + lane]
+            few, many = count < target, count > target
+            low = whole[OVER * n + lane] if few else whole[LOW * n + lane]
+            low_pivot = pivot if few else whole[LOW_PIVOT * n + lane]
+            low_count = count if few else whole[LOW_COUNT * n + lane]
+            high = whole[UNDER * n + lane] if many else whole[HIGH * n + lane]
+            high_pivot = pivot if many else whole[HIGH_PIVOT * n + lane]
+            high_count = count if many else whole[HIGH_COUNT * n + lane]
+            going = whole[GOING * n + lane]
+            hit = count == target
+            found = whole[UNDER * n + lane] if hit else low
+            after = whole[OVER * n + lane] if hit else low
+            whole[FOUND * n + lane] = found if going else whole[FOUND * n + lane]
+            whole[AFTER * n + lane] = after if going else whole[AFTER * n + lane]
+            whole[LOW * n + lane], whole[LOW_PIVOT * n + lane], whole[LOW_COUNT * n + lane] = low, low_pivot, low_count
+            whole[HIGH * n + lane], whole[HIGH_PIVOT * n + lane], whole[HIGH_COUNT * n + lane] = (
+                high,
+                high_pivot,
+                high_count,
+            )
+            going = 0 if hit | (low == high) else going
+            whole[GOING * n + lane] = going
+            left |= going
+            both = (low_count >= 0) & (high_count >= 0)
+            # As if keys lay evenly; beyond what is known, in steps that grow.
+            even = (np.float64(high_pivot) - np.float64(low_pivot)) / np.float64(high_count - low_count)
+            stride = real[STRIDE * n + lane]
+            real[STRIDE * n + lane] = 2.0 * stride
+            real[GAP * n + lane] = (
+                0.75 * real[GAP * n + lane] + 0.25 * even if both & (going == 0) else real[GAP * n + lane]
+            )
+            inside = np.float64(low_pivot) + (target - low_count) * even
+            outside = np.float64(pivot) + (target - count) * stride
+            place = inside if both else outside
+            place = 0.5 * (np.float64(low) + np.float64(high)) if both & (halve > 0) else place
+            # One short of the target, or one too many, the next key is the answer, or one of several alike.
+            place = np.float64(low) if target - count == 1 else place
+            place = np.float64(high) if count - target == 1 else place
+            following = _key(place, low, high)
+            whole[PIVOT * n + lane] = following if going else pivot
