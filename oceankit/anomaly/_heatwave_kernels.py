@@ -220,9 +220,15 @@ def follow(
         while step < steps:
             flag = flags[step]
             if state == IDLE:
-                if flag != _WARM:
-                    step = next_set(warm, step, steps)
+                # Runs that are too short make nothing, unless they end where it is not known whether they do.
+                step = next_set(warm, step, steps)
+                end = next_clear(warm, step, steps)
+                while end < steps and end - step < min_duration and flags[end] == _COOL:
+                    step = next_set(warm, end, steps)
+                    end = next_clear(warm, step, steps)
+                if step == steps:
                     continue
+                flag = flags[step]
                 kept[RUN_START] = first + step
                 kept[COUNTED] = first + step - 1
                 record[BEFORE] = np.nan

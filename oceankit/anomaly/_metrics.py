@@ -4,71 +4,81 @@ import numpy as np
 
 from oceankit.anomaly import _heatwave_kernels as k
 from oceankit.anomaly._conventions import Convention
-from oceankit.numerics.transposing import as_rows
+from oceankit.numerics.compiling import kernel
 
 __all__ = ["CATEGORIES", "metrics_of"]
 
 CATEGORIES = ("moderate", "strong", "severe", "extreme")
 
-_KINDS = {
-    "": (k.SHIFT_A, k.SUM_A, k.SQUARE_A, k.TOP_A),
-    "_relThresh": (k.SHIFT_R, k.SUM_R, k.SQUARE_R, k.TOP_R),
-    "_abs": (k.SHIFT_X, k.SUM_X, k.SQUARE_X, k.TOP_X),
-}
+_COUNTS = (
+    "index_start",
+    "index_end",
+    "index_peak",
+    "duration",
+    *(f"duration_{name}" for name in CATEGORIES),
+    "days_missing",
+    "category",
+)
+_KINDS = ("", "_relThresh", "_abs")
+_MEASURES = (
+    *(f"intensity_{what}{of}" for of in _KINDS for what in ("max", "mean", "var", "cumulative")),
+    "rate_onset",
+    "rate_decline",
+)
 
 
 def metrics_of(records: np.ndarray, convention: Convention, sign: float) -> dict[str, np.ndarray]:
     """Metrics of the (events, columns) records by name, as the convention defines them; float64, and int64 where they count."""
-    r = as_rows(records)  # a column lies together
-    found = {
-        "index_start": r[k.START].astype(np.int64),
-        "index_end": r[k.END].astype(np.int64),
-        "index_peak": r[k.PEAK].astype(np.int64),
-    }
-    found["duration"] = found["index_end"] - found["index_start"] + 1
-    for n, name in enumerate(CATEGORIES):
-        found[f"duration_{name}"] = r[k.MODERATE + n].astype(np.int64)
-    found["days_missing"] = r[k.MISSING].astype(np.int64)
-    at_peak = convention.relative_at_peak
-    greatest = {
-        "": r[k.MAX],
-        "_relThresh": r[k.REL_AT_PEAK if at_peak else k.REL_MAX],
-        "_abs": r[k.ABS_AT_PEAK if at_peak else k.ABS_MAX],
-    }
-    days = r[k.DAYS]
-    for kind, (shift, total, square, top) in _KINDS.items():
-        freedom = days - convention.degrees_of_freedom
-        with np.errstate(invalid="ignore", divide="ignore"):
-            variance = np.maximum(r[square] - r[total] ** 2 / days, 0.0) / np.where(freedom > 0, freedom, np.nan)
-        cumulative = r[top] if convention.greatest_sum else r[total] + days * r[shift]
-        found[f"intensity_max{kind}"] = sign * greatest[kind]
-        found[f"intensity_mean{kind}"] = sign * (r[shift] + r[total] / days)
-        found[f"intensity_var{kind}"] = np.sqrt(variance)
-        found[f"intensity_cumulative{kind}"] = sign * cumulative
-    found["category"] = _category(r, found["duration"], convention)
-    direction = sign if convention.signed_rates else 1.0
-    to_peak = r[k.PEAK] - r[k.START]
-    if convention.first_day_is_a_day:
-        to_peak = np.maximum(to_peak, 1.0)
-    found["rate_onset"] = direction * _rate(r[k.MAX], r[k.FIRST], r[k.BEFORE], to_peak, convention)
-    found["rate_decline"] = direction * _rate(r[k.MAX], r[k.LAST], r[k.AFTER], r[k.END] - r[k.PEAK], convention)
-    return found
+    counts = np.empty((len(_COUNTS), len(records)), np.int64)
+    measures = np.empty((len(_MEASURES), len(records)))
+    c = convention
+    _measures(
+        records, sign, sign if c.signed_rates else 1.0, float(c.degrees_of_freedom), c.relative_at_peak, c.greatest_sum,
+        c.edge_rates, c.first_day_is_a_day, c.category_by_days, counts, measures,
+    )  # fmt: skip
+    return dict(zip((*_COUNTS, *_MEASURES), (*counts, *measures), strict=True))
 
 
-def _category(r: np.ndarray, duration: np.ndarray, convention: Convention) -> np.ndarray:
-    if not convention.category_by_days:
-        return r[k.CATEGORY].astype(np.int64)
-    category = np.ones(duration.size, np.int64)
-    for n in range(1, 4):
-        category[np.rint(r[k.MODERATE + n] / duration * 100.0) > 0] = n + 1
-    return category
+@kernel
+def _measures(
+    records: np.ndarray, sign: float, direction: float, degrees_of_freedom: float, at_peak: bool, greatest_sum: bool,
+    edge_rates: bool, first_day_is_a_day: bool, by_days: bool, counts: np.ndarray, measures: np.ndarray,
+) -> None:  # fmt: skip
+    for n in range(records.shape[0]):
+        r = records[n]
+        duration = r[k.END] - r[k.START] + 1.0
+        counts[0, n], counts[1, n], counts[2, n], counts[3, n] = r[k.START], r[k.END], r[k.PEAK], duration
+        category = 1 if by_days else int(r[k.CATEGORY])
+        for level in range(4):
+            counts[4 + level, n] = r[k.MODERATE + level]
+            if by_days and np.rint(r[k.MODERATE + level] / duration * 100.0) > 0.0:
+                category = level + 1
+        counts[8, n], counts[9, n] = r[k.MISSING], category
+        days = r[k.DAYS]
+        freedom = days - degrees_of_freedom
+        greatest = (
+            r[k.MAX],
+            r[k.REL_AT_PEAK] if at_peak else r[k.REL_MAX],
+            r[k.ABS_AT_PEAK] if at_peak else r[k.ABS_MAX],
+        )
+        tops = r[k.TOP_A], r[k.TOP_R], r[k.TOP_X]
+        for kind in range(3):
+            shift, total, square = r[k.SHIFT_A + 3 * kind], r[k.SUM_A + 3 * kind], r[k.SQUARE_A + 3 * kind]
+            variance = max(square - total**2 / days, 0.0) / freedom if freedom > 0.0 else np.nan
+            measures[4 * kind, n] = sign * greatest[kind]
+            measures[4 * kind + 1, n] = sign * (shift + total / days)
+            measures[4 * kind + 2, n] = np.sqrt(variance)
+            measures[4 * kind + 3, n] = sign * (tops[kind] if greatest_sum else total + days * shift)
+        to_peak = r[k.PEAK] - r[k.START]
+        if first_day_is_a_day:
+            to_peak = max(to_peak, 1.0)
+        measures[12, n] = direction * _rate(r[k.MAX], r[k.FIRST], r[k.BEFORE], to_peak, edge_rates)
+        measures[13, n] = direction * _rate(r[k.MAX], r[k.LAST], r[k.AFTER], r[k.END] - r[k.PEAK], edge_rates)
 
 
-def _rate(
-    peak: np.ndarray, edge: np.ndarray, beyond: np.ndarray, days: np.ndarray, convention: Convention
-) -> np.ndarray:
+@kernel
+def _rate(peak: float, edge: float, beyond: float, days: float, edge_rates: bool) -> float:
     """Rise from halfway between the edge and the day beyond it; from the edge itself where that day is not known."""
-    rate = (peak - 0.5 * (edge + beyond)) / (days + 0.5)
-    if convention.edge_rates:
-        return np.where(np.isnan(beyond), (peak - edge) / np.maximum(days, 1.0), rate)
-    return rate
+    if edge_rates and np.isnan(beyond):
+        return (peak - edge) / max(days, 1.0)
+    return (peak - 0.5 * (edge + beyond)) / (days + 0.5)
