@@ -267,7 +267,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where the cube is made and kept; default: a temporary one")
     parser.add_argument("--cells", default="360x180")
     parser.add_argument("--years", type=int, default=40)
-    parser.add_argument("--memory", default="1GiB")
+    parser.add_argument("--memory", default="1.25GiB")
     given = parser.parse_args()
     wanted = given.only or ("pixel", "peers", "day", "disk")
     ours = pixel() if "pixel" in wanted else None

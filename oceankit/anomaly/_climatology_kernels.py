@@ -10,7 +10,67 @@ import numpy as np
 from oceankit.numerics import ranks
 from oceankit.numerics.compiling import helper, kernel
 
-__all__ = ["moving_average", "pooled_floats", "pooled_integers", "trends_within"]
+__all__ = ["changes_of_pools", "moving_average", "pooled_floats", "pooled_integers", "trends_within"]
+
+
+@kernel
+def changes_of_pools(steps, starts, n_steps):
+    """Keep the steps that neighbouring pools share in their slots of a buffer, and give the others' slots to new steps.
+
+    Parameters
+    ----------
+    steps : (n,) int64
+        Time steps of the pools, one after the other.
+    starts : (pools + 1,) int64
+        Where those of each pool begin, and the end.
+    n_steps : int
+        Number of time steps.
+
+    Returns
+    -------
+    enter_steps, enter_slots, enter_starts, leave_slots, leave_starts, capacity
+        As :func:`pooled_integers` takes them.
+    """
+    pools = starts.size - 1
+    slot_of, last_in = np.full(n_steps, -1, np.int64), np.full(n_steps, -1, np.int64)
+    free, n_free, capacity = np.empty(steps.size, np.uint32), 0, 0
+    enter_steps, enter_slots, entered = np.empty(steps.size, np.uint32), np.empty(steps.size, np.uint32), 0
+    leave_slots, left = np.empty(steps.size, np.uint32), 0
+    enter_starts, leave_starts = np.zeros(pools + 1, np.uint32), np.zeros(pools + 1, np.uint32)
+    for pool in range(pools):
+        for n in range(starts[pool], starts[pool + 1]):
+            last_in[steps[n]] = pool
+        empty = n_free
+        for n in range(starts[max(pool - 1, 0)], starts[pool]):
+            step = steps[n]
+            if last_in[step] != pool:
+                free[n_free] = slot_of[step]
+                n_free += 1
+                slot_of[step] = -1
+        for n in range(starts[pool], starts[pool + 1]):
+            step = steps[n]
+            if slot_of[step] < 0:
+                if n_free > 0:
+                    n_free -= 1
+                    slot_of[step] = free[n_free]
+                else:
+                    slot_of[step] = capacity
+                    capacity += 1
+                enter_steps[entered], enter_slots[entered] = step, slot_of[step]
+                entered += 1
+        # What is taken over need not be emptied first.
+        for n in range(empty, n_free):
+            leave_slots[left] = free[n]
+            left += 1
+        enter_starts[pool + 1], leave_starts[pool + 1] = entered, left
+    return (
+        enter_steps[:entered].copy(),
+        enter_slots[:entered].copy(),
+        enter_starts,
+        leave_slots[:left].copy(),
+        leave_starts,
+        capacity,
+    )
 
 
 @helper

@@ -1,11 +1,11 @@
 """Which time steps each day of the year, or month, of a climatology is computed from."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from oceankit.anomaly import _calendar
+from oceankit.anomaly._climatology_kernels import changes_of_pools
 from oceankit.anomaly._conventions import Convention
 
 __all__ = ["Base", "Plan", "Pools", "daily", "monthly"]
@@ -79,19 +79,18 @@ def daily(days: _calendar.Days, base: Base, half_window: int, convention: Conven
     first, last, place = (a[last > first] for a in (first, last, place))
     by_place = np.argsort(place, kind="stable")
     edges = np.searchsorted(place[by_place], np.arange(length + 1))
-    order, pools = [], []
-    for d in range(length):
-        years = by_place[edges[d] : edges[d + 1]]
-        if leaps and d == _LEAP_DAY:
-            if convention.leap_day == "between" or not years.size:
-                continue
-        else:
-            _require_years(years.size, f"day {d + 1} of the year", base, half_window)
-        order.append(d)
-        counts = last[years] - first[years]
-        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        pools.append(np.repeat(first[years], counts) + within)
-    return Plan(_changes(pools, order, length), convention.leap_day if leaps else "", _NONE)
+    order = np.arange(length)
+    if leaps and (convention.leap_day == "between" or edges[_LEAP_DAY] == edges[_LEAP_DAY + 1]):
+        order = np.delete(order, _LEAP_DAY)
+        by_place = np.delete(by_place, slice(edges[_LEAP_DAY], edges[_LEAP_DAY + 1]))
+    for d in np.flatnonzero(np.diff(edges) < _FEWEST_YEARS):
+        if not (leaps and d == _LEAP_DAY):
+            _require_years(int(edges[d + 1] - edges[d]), f"day {d + 1} of the year", base, half_window)
+    counts = (last - first)[by_place]
+    ends = np.cumsum(counts)
+    steps = np.arange(ends[-1]) + np.repeat(first[by_place] - (ends - counts), counts)
+    sizes = np.bincount(place[by_place], counts, length).astype(np.int64)[order]
+    return Plan(_changes(steps, sizes, order, length), convention.leap_day if leaps else "", _NONE)
 
 
 def _spread(
@@ -122,7 +121,7 @@ def _spread(
         rows = np.arange(len(table))[:, None] + beside
         steps = np.where((rows >= 0) & (rows < len(table)), table[np.clip(rows, 0, len(table) - 1), near % length], -1)
         pools.append(np.unique(steps[steps >= 0]))
-    return Plan(_changes(pools, range(length), length), "", around)
+    return Plan(_changes_of(pools, length), "", around)
 
 
 def monthly(days: _calendar.Days, base: Base) -> Plan:
@@ -141,46 +140,20 @@ def monthly(days: _calendar.Days, base: Base) -> Plan:
         steps = np.flatnonzero(inside & (days.month == month))
         _require_years(np.unique(days.year[steps]).size, f"month {month}", base)
         pools.append(steps)
-    return Plan(_changes(pools, range(12), 12), "", _NONE)
+    return Plan(_changes_of(pools, 12), "", _NONE)
 
 
-def _changes(pools: list[np.ndarray], order: Sequence[int], length: int) -> Pools:
-    """Keep the steps that neighbouring pools share where they are, and give the others' slots to new steps."""
-    n_steps = 1 + max((int(p.max()) for p in pools if p.size), default=0)
-    slot_of = np.full(n_steps, -1)
-    inside = np.zeros(n_steps, bool)
-    before = np.empty(0, np.int64)
-    free = np.empty(0, np.int64)
-    capacity = 0
-    entering, slots, leaving = [], [], []
-    for pool in pools:
-        inside[pool] = True
-        gone = before[~inside[before]]
-        left = slot_of[gone]
-        slot_of[gone] = -1
-        new = pool[slot_of[pool] < 0]
-        free = np.concatenate([free, left])
-        if new.size > free.size:
-            more = np.arange(capacity, capacity + new.size - free.size)
-            free = np.concatenate([free, more])
-            capacity += more.size
-        slot_of[new] = free[: new.size]
-        entering.append(new)
-        slots.append(free[: new.size])
-        free = free[new.size :]
-        # What is taken over need not be emptied first.
-        leaving.append(np.intersect1d(left, free, assume_unique=True))
-        inside[pool] = False
-        before = pool
+def _changes_of(pools: list[np.ndarray], length: int) -> Pools:
+    sizes = np.array([p.size for p in pools])
+    return _changes(np.concatenate(pools), sizes, np.arange(len(pools)), length)
 
-    def joined(parts: list[np.ndarray]) -> np.ndarray:
-        return np.concatenate(parts).astype(np.uint32)
 
-    def starts(parts: list[np.ndarray]) -> np.ndarray:
-        return np.cumsum([0, *(p.size for p in parts)]).astype(np.uint32)
-
-    columns = (joined(entering), joined(slots), starts(entering), joined(leaving), starts(leaving))
-    return Pools(*columns, capacity, np.array(order, np.uint32), length)
+def _changes(steps: np.ndarray, sizes: np.ndarray, order: np.ndarray, length: int) -> Pools:
+    """Pools, given one after the other with their sizes, as changes from each to the next."""
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    n_steps = 1 + int(steps.max(initial=0))
+    entering, slots, enter_starts, leaving, leave_starts, capacity = changes_of_pools(steps, starts, n_steps)
+    return Pools(entering, slots, enter_starts, leaving, leave_starts, capacity, order.astype(np.uint32), length)
 
 
 def _require_covered(covered: bool, base: Base, days: _calendar.Days) -> None:

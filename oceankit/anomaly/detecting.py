@@ -1,6 +1,5 @@
 """Climatology, heatwaves and their days of a whole ocean, from disk to disk, in bounded memory."""
 
-import gc
 import os
 import re
 import shutil
@@ -15,17 +14,18 @@ import xarray as xr
 import zarr
 
 from oceankit.anomaly import _calendar
+from oceankit.anomaly._event_store import EventStore
 from oceankit.anomaly.climatology import climatology, one_variable
 from oceankit.anomaly.heatwaves import heatwave_days, heatwaves
 from oceankit.fields import blocks, store
 from oceankit.fields.coordinates import describe
-from oceankit.numerics.transposing import as_rows
+from oceankit.numerics import threads
 
 __all__ = ["detect"]
 
 # Bytes of the events of one cell in a record of one year, and of its climatology, both with the copies that are made of them.
-_EVENTS_A_YEAR = 6 * 2 * 250
-_CLIMATOLOGY = 8 * 2 * 366 * 8
+_EVENTS_A_YEAR = 4 * 2 * 250
+_CLIMATOLOGY = 6 * 2 * 366 * 8
 # Reading a chunk again and again for the cells of several tiles is refused from here on.
 _MOST_READS = 8.0
 _DAYS_A_CHUNK = 1461
@@ -119,11 +119,9 @@ def detect(
         made_by = {key: value for key, value in (to_clim | to_find).items() if key != "time"}
         made_by["period"] = [str(bound) for bound in period]
         written = _Writer(part, variable, dim, tiles, keep_climatology, made_by)
-        for tile, rows in _loaded(variable, dim, tiles):
-            clim = climatology(rows, **to_clim)
-            written.add(tile, clim, heatwave_days(rows, clim, **to_find), heatwaves(rows, clim, **to_find))
-            # Objects that refer to each other keep their arrays until the collector comes, and it counts objects, not bytes.
-            gc.collect()
+        for tile, part_of in _loaded(variable, dim, tiles):
+            clim = climatology(part_of, **to_clim)
+            written.add(tile, clim, heatwave_days(part_of, clim, **to_find), heatwaves(part_of, clim, **to_find))
         written.finish()
         part.rename(target)
     except BaseException:
@@ -157,8 +155,8 @@ def _tiles(variable: xr.DataArray, dim: Hashable, memory: int, years: int) -> li
         If no tile fits, or each chunk would be read too often.
     """
     steps, width = variable.sizes[dim], variable.dtype.itemsize
-    # A tile as it is read, in order and being read ahead, with what decoding and encoding take; its days in three copies.
-    each = steps * (6 * width + 4) + years * _EVENTS_A_YEAR + _CLIMATOLOGY
+    # A tile, the next one and what decoding takes, its days and those being written; memory in pieces takes more than it holds.
+    each = steps * (4 * width + 4) + years * _EVENTS_A_YEAR + _CLIMATOLOGY
     most = memory // each
     cells = [d for d in variable.dims if d != dim]
     if most < 1:
@@ -168,9 +166,10 @@ def _tiles(variable: xr.DataArray, dim: Hashable, memory: int, years: int) -> li
         )
     chunks = _chunks(variable)
     sizes = {d: min(chunks.get(d, 1), variable.sizes[d]) for d in cells}
-    for d in cells:  # less than a chunk, if need be
+    for d in cells:  # less than a chunk, if need be: the greatest even part of it
         others = int(np.prod([n for other, n in sizes.items() if other != d]))
-        sizes[d] = max(1, min(sizes[d], most // others))
+        room = max(1, min(sizes[d], most // others))
+        sizes[d] = next((n for n in range(room, room // 2, -1) if sizes[d] % n == 0), room)
     for d in cells[::-1]:  # several chunks, if there is room
         others = int(np.prod([n for other, n in sizes.items() if other != d]))
         sizes[d] = min(variable.sizes[d], max(1, most // (others * sizes[d])) * sizes[d])
@@ -189,7 +188,7 @@ def _tiles(variable: xr.DataArray, dim: Hashable, memory: int, years: int) -> li
 
 
 def _loaded(variable: xr.DataArray, dim: Hashable, tiles: list[Tile]) -> Iterator[tuple[Tile, xr.DataArray]]:
-    """Each tile in memory, time last and contiguous, while the next one is being read."""
+    """Each tile in memory, as maps, while the next one is being read."""
 
     def load(tile: Tile) -> xr.DataArray:
         return variable.isel(tile).transpose(dim, ...).compute()
@@ -200,9 +199,7 @@ def _loaded(variable: xr.DataArray, dim: Hashable, tiles: list[Tile]) -> Iterato
             maps = ahead.result()
             if n + 1 < len(tiles):
                 ahead = reader.submit(load, tiles[n + 1])
-            cells = maps.shape[1:]
-            rows = as_rows(np.ascontiguousarray(maps.values).reshape(maps.shape[0], -1)).reshape(*cells, maps.shape[0])
-            yield tile, maps.transpose(..., dim).copy(data=rows)
+            yield tile, maps
 
 
 class _Writer:
@@ -225,8 +222,7 @@ class _Writer:
         self.cells = [d for d in variable.dims if d != dim]
         self.chunks = {d: s.stop - s.start for d, s in tiles[0].items()}
         self.laid_out: set[str] = set()
-        self.events: xr.Dataset | None = None
-        self.metadata: dict[str, Any] = {}
+        self.events = EventStore(self._path("events"), self._begin_events)
         self.thread = ThreadPoolExecutor(1)
         self.last: Future[None] | None = None
 
@@ -237,12 +233,9 @@ class _Writer:
     def finish(self) -> None:
         self._wait()
         self.thread.shutdown()
-        if "events" not in self.laid_out and self.events is not None:  # none at all
-            self._begin_events(self.events)
-        # Appending has set the attributes anew.
-        zarr.open_group(self._path("events"), mode="r+").attrs.update(self.metadata)
-        for name in self.laid_out:
-            store.seal(self._path(name))
+        self.events.finish()
+        with ThreadPoolExecutor(threads.count()) as pool:
+            list(pool.map(store.seal, [self._path(name) for name in (*self.laid_out, "events")]))
 
     def _wait(self) -> None:
         if self.last is not None:
@@ -252,21 +245,11 @@ class _Writer:
         return self.folder / f"{name}.zarr"
 
     def _write(self, tile: Tile, clim: xr.Dataset, days: xr.DataArray, events: xr.Dataset) -> None:
-        rows = days.transpose(*self.cells, self.dim)
-        maps = as_rows(rows.values.reshape(-1, rows.shape[-1])).reshape(rows.shape[-1], *rows.shape[:-1])
-        by_day = rows.transpose(self.dim, ...).copy(data=maps)
-        self._fill("days", by_day.to_dataset(), tile, {self.dim: _DAYS_A_CHUNK})
+        self._fill("days", days.to_dataset(), tile, {self.dim: _DAYS_A_CHUNK})
         if self.keep:
             (year,) = (d for d in clim["mean"].dims if d not in self.cells)
             self._fill("climatology", clim.transpose(year, ...), tile, {year: clim.sizes[year]})
-        events = self._of_the_whole(tile, events)
-        if "events" in self.laid_out:
-            along = [n for n in events.variables if "event" in events[n].dims]
-            events[along].to_zarr(self._path("events"), append_dim="event", consolidated=False, write_empty_chunks=True)
-        elif events.sizes["event"]:
-            self._begin_events(events)
-        else:
-            self.events = events
+        self.events.add(self._of_the_whole(tile, events))
 
     def _fill(self, name: str, part: xr.Dataset, tile: Tile, chunks: dict[Hashable, int]) -> None:
         if name not in self.laid_out:
@@ -294,8 +277,6 @@ class _Writer:
         whole = dict(zarr.open_group(self._path("days"), mode="r").attrs)
         extents = {k: v for k, v in whole.items() if k.startswith(("geospatial", "time_coverage"))}
         store.template(events, self._path("events"), metadata=extents, **self.provenance)
-        self.metadata = dict(zarr.open_group(self._path("events"), mode="r").attrs)
-        self.laid_out.add("events")
 
     def _of_the_whole(self, tile: Tile, events: xr.Dataset) -> xr.Dataset:
         """Events with the numbers that their cells have in the whole field."""

@@ -13,7 +13,9 @@ from oceankit.anomaly._metrics import CATEGORIES
 from oceankit.anomaly._packing import native
 from oceankit.anomaly._ragged import aligned_rows, events_along, require_one_chunk
 from oceankit.anomaly._steps import step_name
+from oceankit.fields import blocks
 from oceankit.numerics import threads
+from oceankit.numerics.transposing import as_rows
 
 __all__ = ["heatwave_days", "heatwaves"]
 
@@ -219,12 +221,20 @@ def _days(found: Detection) -> xr.DataArray:
         lead = data.shape[:-1]
         beside = [np.expand_dims(b, tuple(range(data.ndim - b.ndim))) for b in (mean, threshold)]
         n_rows, block, rows = aligned_rows(data, beside)
-        out = np.empty((n_rows, data.shape[-1]), np.int8)
+        # The days of maps are maps again.
+        of_maps = blocks.of_maps(data)
+        out = np.empty((data.shape[-1], n_rows) if of_maps else (n_rows, data.shape[-1]), np.int8)
 
         def work(start: int, stop: int) -> None:
-            out[start:stop] = categories_of_rows(rules, *rows(start, stop))
+            found = categories_of_rows(rules, *rows(start, stop))
+            if of_maps:
+                out[:, start:stop] = as_rows(found)
+            else:
+                out[start:stop] = found
 
         threads.over_blocks(work, n_rows, block=block)
+        if of_maps:
+            return np.moveaxis(out.reshape(data.shape[-1], *lead), 0, -1)
         return out.reshape(*lead, data.shape[-1])
 
     bare = found.variable.drop_vars(list(found.variable.coords))

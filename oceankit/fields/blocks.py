@@ -12,7 +12,7 @@ import xarray as xr
 from oceankit.numerics import threads
 from oceankit.numerics.transposing import CELLS_OF_A_MAP, as_rows
 
-__all__ = ["Output", "Shared", "along", "columns", "is_lazy", "pointwise", "row_blocks"]
+__all__ = ["Output", "Shared", "along", "columns", "is_lazy", "of_maps", "pointwise", "row_blocks"]
 
 # Rows are cut so that a block of input is about this many values: it stays in cache and feeds every thread.
 _BLOCK_VALUES = 2**18
@@ -372,27 +372,33 @@ def _side_by_side(
     """The kernel on blocks of cells that lie side by side, shared among the threads; results lie in memory as the field does."""
     lead, size = data.shape[:-1], data.shape[-1]
     n_cells = int(np.prod(lead, dtype=np.int64))
-    maps = np.moveaxis(data, -1, 0)
-    of_maps = maps.flags.c_contiguous
-    flat = maps.reshape(size, n_cells) if of_maps else np.ascontiguousarray(data).reshape(n_cells, size)
-    shapes = [(*out.shape, n_cells) if of_maps else (n_cells, *out.shape) for out in outputs]
+    maps = of_maps(data)
+    flat = (
+        np.moveaxis(data, -1, 0).reshape(size, n_cells) if maps else np.ascontiguousarray(data).reshape(n_cells, size)
+    )
+    shapes = [(*out.shape, n_cells) if maps else (n_cells, *out.shape) for out in outputs]
     results = tuple(np.empty(shape, out.dtype) for shape, out in zip(shapes, outputs, strict=True))
 
     def work(start: int, stop: int) -> None:
-        found = kernel(flat[:, start:stop] if of_maps else as_rows(flat[start:stop]), **constants)
+        found = kernel(flat[:, start:stop] if maps else as_rows(flat[start:stop]), **constants)
         for result, part in zip(results, found if isinstance(found, tuple) else (found,), strict=True):
-            if of_maps:
+            if maps:
                 result[..., start:stop] = part
             else:
                 result[start:stop] = as_rows(part) if part.ndim > 1 else part
 
     threads.over_blocks(work, n_cells, block=CELLS_OF_A_MAP)
-    if not of_maps:
+    if not maps:
         return tuple(r.reshape((*lead, *out.shape)) for r, out in zip(results, outputs, strict=True))
     return tuple(
         np.moveaxis(r.reshape((*out.shape, *lead)), range(len(out.shape)), range(-len(out.shape), 0))
         for r, out in zip(results, outputs, strict=True)
     )
+
+
+def of_maps(data: np.ndarray) -> bool:
+    """Whether the last dimension lies slowest in memory: maps, one after the other."""
+    return bool(np.moveaxis(data, -1, 0).flags.c_contiguous)
 
 
 def row_blocks(data: np.ndarray, n_core: int) -> tuple[int, int, Callable[[int, int], np.ndarray]]:
@@ -403,10 +409,8 @@ def row_blocks(data: np.ndarray, n_core: int) -> tuple[int, int, Callable[[int, 
     core = data.shape[data.ndim - n_core :]
     n_rows = int(np.prod(data.shape[: data.ndim - n_core], dtype=np.int64))
     block = max(1, _BLOCK_VALUES // max(1, int(np.prod(core, dtype=np.int64))))
-    if n_core == 1 and data.ndim > 1:
-        maps = np.moveaxis(data, -1, 0)
-        if maps.flags.c_contiguous and not data.flags.c_contiguous:
-            columns = maps.reshape(core[0], n_rows)
-            return n_rows, max(CELLS_OF_A_MAP, block), lambda start, stop: as_rows(columns[:, start:stop])
+    if n_core == 1 and data.ndim > 1 and of_maps(data) and not data.flags.c_contiguous:
+        columns = np.moveaxis(data, -1, 0).reshape(core[0], n_rows)
+        return n_rows, max(CELLS_OF_A_MAP, block), lambda start, stop: as_rows(columns[:, start:stop])
     whole = np.ascontiguousarray(data).reshape(n_rows, *core)
     return n_rows, block, lambda start, stop: whole[start:stop]

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Hashable
-from typing import Literal
+from typing import Any, Literal
 
 import cf_xarray  # noqa: F401  (registers the accessor)
 import numpy as np
 import xarray as xr
 
-__all__ = ["CoordinateError", "candidates", "find", "horizontal", "in_degrees", "plane"]
+__all__ = ["CoordinateError", "candidates", "conventions_of", "find", "horizontal", "in_degrees", "plane"]
 
 Kind = Literal["longitude", "latitude", "time", "vertical"]
 
@@ -59,9 +59,25 @@ def candidates(obj: xr.Dataset | xr.DataArray, kind: Kind) -> list[Hashable]:
     return marked + usual
 
 
+def conventions_of(obj: xr.Dataset | xr.DataArray) -> Any:
+    """What cf-xarray says of ``obj``.
+
+    Its accessor ``.cf`` and what it belongs to refer to each other, so that both stay until the garbage collector comes, which
+    counts objects and not bytes: it gets a copy without the values of the field.
+    """
+    if isinstance(obj, xr.Dataset):
+        return obj.copy(data={name: _nothing(v) for name, v in obj.data_vars.items()}).cf
+    return obj.copy(data=_nothing(obj)).cf
+
+
+def _nothing(variable: xr.DataArray) -> np.ndarray:
+    return np.broadcast_to(np.zeros((), variable.dtype), variable.shape)
+
+
 def _by_attributes(obj: xr.Dataset | xr.DataArray, kind: Kind) -> list[Hashable]:
     variables = obj.variables if isinstance(obj, xr.Dataset) else obj.coords
-    found = [n for n in obj.cf.coordinates.get(kind, []) if n in variables]
+    cf = conventions_of(obj)
+    found = [n for n in cf.coordinates.get(kind, []) if n in variables]
     if kind in ("longitude", "latitude"):
         # cf-xarray looks at coordinates; many files keep longitude and latitude among the data variables.
         pattern = _EAST if kind == "longitude" else _NORTH
@@ -73,7 +89,7 @@ def _by_attributes(obj: xr.Dataset | xr.DataArray, kind: Kind) -> list[Hashable]
                 found.append(name)
     else:
         axis = {"time": "T", "vertical": "Z"}[kind]
-        found += [n for n in obj.cf.axes.get(axis, []) if n in variables and n not in found]
+        found += [n for n in cf.axes.get(axis, []) if n in variables and n not in found]
         if kind == "time":
             found += [
                 n

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
+import zarr
 
 from oceankit.fields.conventions import bounds_of, is_time
 from oceankit.fields.files import StoreError
@@ -12,19 +13,25 @@ from oceankit.fields.files import StoreError
 __all__ = ["encoded"]
 
 _CHUNK_BYTES = 2**22
+_GROWTH = 2**17  # entries of a chunk along a dimension that grows
 _SMALL_BYTES = 2**16  # not worth compressing
 _TICKS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+# Neighbours in a column have little in common: what is slower makes it hardly smaller.
+_OF_A_TABLE = zarr.codecs.BloscCodec(cname="lz4", shuffle="bitshuffle")
 _NO_DATE = np.iinfo(np.int64).min
 
 
 def encoded(ds: xr.Dataset, form: Literal["netcdf", "zarr"]) -> xr.Dataset:
     """A copy of ``ds`` whose encodings are those of our products; coordinates and objects must be in memory.
 
+    ``unlimited_dims`` in its own encoding names dimensions that will grow.
+
     Raises
     ------
     StoreError
         If the format cannot hold a name, a type or an attribute.
     """
+    growing = set(ds.encoding.get("unlimited_dims", ()))
     ds = ds.drop_encoding()
     bounds = bounds_of(ds)
     _check_attrs("the dataset", ds.attrs)
@@ -51,7 +58,9 @@ def encoded(ds: xr.Dataset, form: Literal["netcdf", "zarr"]) -> xr.Dataset:
             encoding |= _netcdf_storage(variable)
         else:
             variable = _for_zarr(name, variable)
-            encoding |= {"chunks": _zarr_chunks(variable)} if variable.ndim else {}
+            encoding |= {"chunks": _zarr_chunks(variable, growing)} if variable.ndim else {}
+            if variable.ndim == 1 and name not in variable.dims and variable.dtype.kind in "fiumM":
+                encoding["compressors"] = _OF_A_TABLE
         if variable is not before:
             changed[name] = variable
     ds = ds.assign_coords({n: v for n, v in changed.items() if n in ds.coords}).assign(
@@ -165,7 +174,9 @@ def _even(chunks: tuple[int, ...]) -> bool:
     return len(set(chunks[:-1])) <= 1 and chunks[-1] <= chunks[0]
 
 
-def _zarr_chunks(variable: xr.Variable) -> tuple[int, ...]:
+def _zarr_chunks(variable: xr.Variable, growing: set[Hashable]) -> tuple[int, ...]:
     if variable.chunks is None:
-        return _chunk_shape(variable)
+        shape = _chunk_shape(variable)
+        # There the size that it has now says nothing.
+        return tuple(_GROWTH if d in growing else n for d, n in zip(variable.dims, shape, strict=True))
     return tuple(max(1, c[0]) for c in variable.chunks)

@@ -103,7 +103,7 @@ def content_sha256(data: Any, chunks: tuple[int, ...] | None = None) -> str:
     for slab in slabs:
         values = np.asarray(data[slab])
         if kind is not None:
-            running.update(np.ascontiguousarray(values, dtype=kind).tobytes())
+            running.update(np.ascontiguousarray(values, dtype=kind).reshape(-1).view(np.uint8).data)
         else:
             running.update(b"".join(_utf8(v) + b"\0" for v in values.ravel()))
     return running.hexdigest()
@@ -177,7 +177,7 @@ def path_sha256(place: Path, *, fresh: bool = False) -> str:
     return read(os.path.realpath(place), status.st_size, status.st_mtime_ns, status.st_ino)
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=2**17)  # files of a store are many, and always asked for in the same order
 def _hash_file(path: str, *_state: int) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

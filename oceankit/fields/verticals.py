@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from oceankit.fields import blocks
-from oceankit.fields.coordinates import CoordinateError, candidates, describe
+from oceankit.fields.coordinates import CoordinateError, candidates, conventions_of, describe
 
 __all__ = [
     "EDGES", "attribute", "axis_edges", "between", "from_bounds", "halfway", "metres_down", "midpoints", "ordered",
@@ -96,7 +96,7 @@ def _flat_dims(ds: xr.Dataset) -> set[Hashable]:
     names = [*candidates(ds, "longitude"), *candidates(ds, "latitude")]
     # Data variables called t are temperatures.
     names += [n for n in candidates(ds, "time") if n in ds.coords]
-    names += [n for axis in "XY" for n in ds.cf.axes.get(axis, []) if n in ds.variables]
+    names += [n for axis in "XY" for n in conventions_of(ds).axes.get(axis, []) if n in ds.variables]
     return {d for n in names for d in ds[n].dims} - {
         # Longitudes of a section along a vertical axis do not make that axis flat.
         d

@@ -13,7 +13,7 @@ from oceankit.numerics.vectors import I64, load, place_of, turned
 
 __all__ = ["CELLS_OF_A_MAP", "as_rows"]
 
-CELLS_OF_A_MAP = 128
+CELLS_OF_A_MAP = 256
 """Neighbouring cells of maps that are read together: a page of memory holds one line of them."""
 
 # Bytes of a vector: as many of them as each has elements stay in registers.

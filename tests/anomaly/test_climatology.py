@@ -249,7 +249,7 @@ def test_pooled_floats(dtype, quantile):
     # The kernels take more cells at once than these; those behind the last are computed from the end.
     columns = np.tile(rows, (4, 1))[:21].T
     bits = np.empty(0, f"i{columns.dtype.itemsize}")
-    found = pooled_floats(np.ascontiguousarray(columns), bits, *_pools._changes(pools(), range(8), 9), quantile)
+    found = pooled_floats(np.ascontiguousarray(columns), bits, *_pools._changes_of(pools(), 9), quantile)
     mean, level = (f.T[:6] for f in found)
     for f in found:
         np.testing.assert_array_equal(f[:, 18:], f[:, :3])
@@ -276,7 +276,7 @@ def test_pooled_integers(dtype, quantile):
     rows[2] = rng.choice([-32768, 32766, 7, -999], 160)
     rows[3] = -999
     columns = np.ascontiguousarray(np.tile(rows, (10, 1)).T)
-    found = pooled_integers(columns, -999, -998, 0.01, 5.0, *_pools._changes(pools(), range(8), 8), quantile)
+    found = pooled_integers(columns, -999, -998, 0.01, 5.0, *_pools._changes_of(pools(), 8), quantile)
     for f in found:
         np.testing.assert_array_equal(f[:, 36:], f[:, :4])
     found = [f[:, :4].T for f in found]

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 
 import oceankit
-from oceankit.anomaly import climatology, detect, heatwave_days, heatwaves
+from oceankit.anomaly import climatology, detect, detecting, heatwave_days, heatwaves
+from oceankit.fields import encoding
 
 PERIOD = (2002, 2007)
 
@@ -52,6 +54,31 @@ def test_a_series_and_cold_spells_without_climatology(make_daily, tmp_path):
     events = opened(tmp_path / "found", "events")
     xr.testing.assert_equal(events, heatwaves(sst, climatology(sst, period=PERIOD, percentile=10)))
     assert events.attrs["kind"] == "cold spells"
+
+
+def test_chunks_of_events_go_across_tiles(packed, tmp_path, monkeypatch):
+    monkeypatch.setattr(encoding, "_GROWTH", 10)
+    detect(packed, tmp_path / "found", period=PERIOD, memory=800_000)
+    stored = zarr.open_group(tmp_path / "found" / "events.zarr", mode="r")
+    assert {stored[name].chunks for name in ("start", "cell", "rate_onset")} == {(10,)}
+    table = opened(tmp_path / "found", "events")
+    assert table.sizes["event"] > 100
+    order = np.lexsort((table["index_start"].values, table["cell"].values))
+    xr.testing.assert_equal(table.isel(event=order), heatwaves(packed, climatology(packed, period=PERIOD)))
+
+
+def test_tiles_are_even_parts_of_chunks(packed):
+    def tiled(**chunks):
+        field = packed.pad(lat=(0, 7), lon=(0, 5), mode="edge").chunk(chunks)
+        return {
+            d: {t[d].stop - t[d].start for t in detecting._tiles(field, "time", 7 * each, 8)} for d in ("lat", "lon")
+        }
+
+    each = packed.sizes["time"] * (4 * 2 + 4) + 8 * detecting._EVENTS_A_YEAR + detecting._CLIMATOLOGY
+    # Seven cells of a chunk of twelve would be two tiles that are not equal.
+    assert tiled(lat=12, lon=1) == {"lat": {6}, "lon": {1}}
+    assert tiled(lat=4, lon=1) == {"lat": {4}, "lon": {1}}
+    assert tiled(lat=1, lon=3) == {"lat": {1}, "lon": {6}}
 
 
 def test_no_events_at_all(packed, tmp_path):

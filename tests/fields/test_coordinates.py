@@ -1,5 +1,8 @@
 """Finding coordinates: CF attributes first, then usual names, always overridable."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -53,3 +56,22 @@ def test_units_that_are_degrees(units):
 def test_units_that_are_not(units):
     with pytest.raises(CoordinateError, match=f"units are '{units}'"):
         in_degrees(xr.DataArray([10.0], dims="x", name="lon", attrs={"units": units}), "longitude")
+
+
+@pytest.mark.parametrize("kind", ["array", "dataset"])
+def test_looking_for_coordinates_keeps_no_field(kind):
+    times = xr.date_range("2001-01-01", periods=3)
+    field = xr.DataArray(
+        np.zeros((3, 4)), dims=("time", "lat"), coords={"time": times, "lat": np.arange(4.0)}, name="sst"
+    )
+    field = field if kind == "array" else field.to_dataset()
+    gone = weakref.ref(field)
+    gc.collect()
+    gc.disable()
+    try:
+        assert find(field, "time").name == "time"
+        assert find(field, "latitude").name == "lat"
+        del field
+        assert gone() is None
+    finally:
+        gc.enable()
