@@ -9,6 +9,7 @@ from scipy import sparse
 
 from oceankit.anomaly import _calendar
 from oceankit.anomaly import _label_kernels as kernels
+from oceankit.anomaly._bundle_kernels import label_bundles
 from oceankit.anomaly._steps import hole_in
 from oceankit.fields import coordinates
 from oceankit.fields.adjacency import Adjacency, adjacency, originals
@@ -51,6 +52,8 @@ class Rows(NamedTuple):
 
     def write(self, flags: np.ndarray, out: np.ndarray) -> int:
         """Write labels into zeros (all steps, or two for the first and the last); returns how many there are."""
+        if self.beside == 1 and self.before == self.before_beside != 0:
+            return label_bundles(flags, out, self.before == 1, self.closed)
         return kernels.label_rows(flags, words_of(flags), out, *self)
 
     def seam(self, last: np.ndarray, first: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Days as bits: which come next, found 64 at a time."""
+"""Flags as bits: which come next, and whether there are any, found 64 at a time."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from numba.extending import intrinsic
 
 from oceankit.numerics.compiling import helper
 
-__all__ = ["next_clear", "next_set", "pack_ones", "words_for"]
+__all__ = ["any_between", "lowest", "next_clear", "next_set", "ones_between", "pack_ones", "words_for"]
 
 _ONES = np.uint64(0x0101010101010101)
 # The product with this has the eight lowest bits of bytes that are 0 or 1 side by side on top; no two terms meet.
@@ -65,11 +65,29 @@ def _next(words, start, stop, turned):
     while word == 0 and m < last:
         m += np.uint64(1)
         word = words[m] ^ turned
-    return min(np.int64((m << _U6) + _lowest(word)), np.int64(stop))
+    return min(np.int64((m << _U6) + lowest(word)), np.int64(stop))
+
+
+@helper
+def ones_between(m, start, stop):
+    """Word ``m`` of a mask whose bits are set from ``start`` to before ``stop``."""
+    low, high = start - 64 * m, 64 * m + 64 - stop
+    if low >= 64 or high >= 64:
+        return np.uint64(0)
+    return (_ALL << np.uint64(max(low, 0))) & (_ALL >> np.uint64(max(high, 0)))
+
+
+@helper
+def any_between(words, start, stop):
+    """Whether a bit is set from ``start`` to before ``stop``."""
+    for m in range(start >> 6, ((stop - 1) >> 6) + 1):
+        if words[m] & ones_between(m, start, stop) != 0:
+            return True
+    return False
 
 
 @intrinsic
-def _lowest(typingctx, word):  # noqa: ARG001
+def lowest(typingctx, word):  # noqa: ARG001
     """Place of the lowest bit that is set, 64 if there is none."""
     signature = types.uint64(types.uint64)
 
