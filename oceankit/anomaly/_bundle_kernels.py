@@ -7,107 +7,100 @@ there are few such runs even in noise. Rows are held as bits.
 
 import numpy as np
 
-from oceankit.numerics.bits import any_between, lowest, ones_between, pack_ones, words_for
+from oceankit.anomaly._label_kernels import unite
+from oceankit.numerics.bits import any_between, how_many, lowest, pack_ones, words_for
 from oceankit.numerics.compiling import helper, kernel
 
 __all__ = ["label_bundles"]
 
-_ONE, _U63 = np.uint64(1), np.uint64(63)
+_NONE, _ONE, _U6, _U63 = (np.uint64(n) for n in (0, 1, 6, 63))
+_BACK = np.uint64(2**64 - 1)  # one to the left, round the numbers of 64 bits
 # Cells that are written at once: most runs of a ragged mask are shorter.
 _AT_ONCE = 8
 
 
-@helper
-def _root(parent, a):
-    """The first member of the component of ``a``; the way to it is halved."""
-    while parent[a] != a:
-        parent[a] = parent[parent[a]]
-        a = parent[a]
-    return a
-
-
-@helper
-def _unite(parent, a, b):
-    a, b = _root(parent, a), _root(parent, b)
-    if a < b:
-        parent[b] = a
-    elif b < a:
-        parent[a] = b
-
-
 @kernel
-def _find_runs(bits, rows, nx, edges, n):
-    """Write where runs of columns of a bundle begin and end, alternating, from ``edges[n]`` on; returns what follows."""
+def _find_runs(bits, rows, nx, edges, starts, ranks, n):
+    """Write where runs of columns of a bundle begin and end, alternating, from run ``n`` on; returns what follows.
+
+    The same as bits: ``starts`` (words,), and how many runs begin before each word, ``ranks`` (words,).
+    """
     one, two, three, four = rows
-    before = np.uint64(0)
-    for m in range(bits.shape[1]):
+    before, edge = np.uint64(0), 2 * n
+    for m in range(starts.size):
         word = bits[one, m] | bits[two, m] | bits[three, m] | bits[four, m]
         turns = word ^ ((word << _ONE) | before)
+        starts[m] = turns & word
+        ranks[m] = (edge + 1) >> 1
         before = word >> _U63
         while turns != 0:
-            edges[n] = 64 * m + np.int64(lowest(turns))
-            n += 1
+            edges[edge] = 64 * m + np.int64(lowest(turns))
+            edge += 1
             turns &= turns - _ONE
     if before != 0:
-        edges[n] = nx
-        n += 1
-    return n
+        edges[edge] = nx
+        edge += 1
+    return edge >> 1
 
 
 @helper
-def _word(bits, pair, m, start, stop):
-    """Word ``m`` of two rows together, what lies outside ``start`` to ``stop`` left out."""
-    return (bits[pair[0], m] | bits[pair[1], m]) & ones_between(m, start, stop)
+def _run_at(starts, ranks, at, column):
+    """The run of a bundle that a column lies in."""
+    m = column >> _U6
+    return ranks[at, m] + np.int64(how_many(starts[at, m] << (_U63 - (column & _U63)))) - 1
 
 
 @kernel
-def _touch(bits, of_a, of_b, begin_a, end_a, begin_b, end_b):
-    """Whether cells of two rows within one run touch cells of two others within another, in the same or the next columns."""
-    first, last = begin_a >> 6, (end_a - 1) >> 6
-    for m in range(max(begin_a - 1, begin_b) >> 6, (min(end_a + 1, end_b) - 1 >> 6) + 1):
-        here = _word(bits, of_a, m, begin_a, end_a)
-        reached = here | (here << _ONE) | (here >> _ONE)
-        if m > first:
-            reached |= _word(bits, of_a, m - 1, begin_a, end_a) >> _U63
-        if m < last:
-            reached |= _word(bits, of_a, m + 1, begin_a, end_a) << _U63
-        if reached & _word(bits, of_b, m, begin_b, end_b) != 0:
-            return True
-    return False
-
-
-@helper
-def _cell(bits, pair, x):
-    return (bits[pair[0], x >> 6] | bits[pair[1], x >> 6]) >> np.uint64(x & 63) & _ONE != 0
+def _unite_all(parent, starts, ranks, touching, m, at_a, to_the_right, at_b):
+    """Unite runs of two bundles at each column of a word; ``to_the_right`` those so many columns further of the first."""
+    while touching != 0:
+        column = np.uint64(64 * m) + lowest(touching)
+        touching &= touching - _ONE
+        a, b = _run_at(starts, ranks, at_a, column + to_the_right), _run_at(starts, ranks, at_b, column)
+        if parent[a] != parent[b]:
+            unite(parent, a, b)
 
 
 @kernel
-def _join(bits, edges, parent, b, b_end, of_b, a, a_end, of_a, around):
-    """Unite runs ``b`` to ``b_end`` of a bundle with runs ``a`` to ``a_end`` of an earlier one.
+def _join(bits, starts, ranks, parent, at_b, of_b, at_a, of_a, around):
+    """Unite the runs of a bundle with those of an earlier one that they touch.
 
     ``of_b`` and ``of_a`` are those rows of the bundles, two each, that are beside each other; ``around`` is the number of
     columns where the last is beside the first, otherwise 0.
     """
-    if a == a_end or b == b_end:
-        return
+    a_before, b_before = np.uint64(0), np.uint64(0)
+    a_next, b_next = bits[of_a[0], 0] | bits[of_a[1], 0], bits[of_b[0], 0] | bits[of_b[1], 0]
+    for m in range(starts.shape[1]):
+        a, b = a_next, b_next
+        a_next, b_next = np.uint64(0), np.uint64(0)
+        if m + 1 < starts.shape[1]:
+            a_next, b_next = bits[of_a[0], m + 1] | bits[of_a[1], m + 1], bits[of_b[0], m + 1] | bits[of_b[1], m + 1]
+        if b != 0:
+            # Cells one column to the left and to the right of each.
+            a_left, b_left = (a << _ONE) | (a_before >> _U63), (b << _ONE) | (b_before >> _U63)
+            a_right, b_right = (a >> _ONE) | (a_next << _U63), (b >> _ONE) | (b_next << _U63)
+            # Of cells that touch side by side the first is enough, and corners where nothing else touches.
+            here = a & b & ~(a_left & b_left)
+            if here != 0:
+                _unite_all(parent, starts, ranks, here, m, at_a, _NONE, at_b)
+            here = a_left & b & ~(a | b_left)
+            if here != 0:
+                _unite_all(parent, starts, ranks, here, m, at_a, _BACK, at_b)
+            here = a_right & b & ~(a | b_right)
+            if here != 0:
+                _unite_all(parent, starts, ranks, here, m, at_a, _ONE, at_b)
+        a_before, b_before = a, b
     if around > 0:
-        if _cell(bits, of_b, 0) and _cell(bits, of_a, around - 1):
-            _unite(parent, b, a_end - 1)
-        if _cell(bits, of_b, around - 1) and _cell(bits, of_a, 0):
-            _unite(parent, b_end - 1, a)
-    while a < a_end and b < b_end:
-        begin_a, end_a, begin_b, end_b = edges[2 * a], edges[2 * a + 1], edges[2 * b], edges[2 * b + 1]
-        if (
-            begin_a <= end_b
-            and begin_b <= end_a
-            and parent[a] != parent[b]
-            and _touch(bits, of_a, of_b, begin_a, end_a, begin_b, end_b)
-        ):
-            _unite(parent, a, b)
-        if end_a < end_b:
-            a += 1
-        else:
-            b += 1
+        last = np.uint64(around - 1)
+        for column_a, column_b in ((last, _NONE), (_NONE, last)):
+            if _cell(bits, of_a, column_a) and _cell(bits, of_b, column_b):
+                unite(parent, _run_at(starts, ranks, at_a, column_a), _run_at(starts, ranks, at_b, column_b))
+
+
+@helper
+def _cell(bits, pair, column):
+    m = column >> _U6
+    return ((bits[pair[0], m] | bits[pair[1], m]) >> (column & _U63)) & _ONE != 0
 
 
 @kernel
@@ -123,10 +116,11 @@ def label_bundles(mask: np.ndarray, out: np.ndarray, through_time: bool, closed:
     layers = (steps + depth - 1) // depth
     # One more row, empty, stands for those that a bundle at the end lacks.
     bits = np.zeros((n_rows + 1, words_for(nx)), np.uint64)
-    flags, flat = np.zeros(64 * words_for(nx), np.uint8), mask.reshape(-1)
+    flat = mask.reshape(-1)
     for row in range(n_rows):
-        flags[:nx] = flat[row * nx : (row + 1) * nx]
-        pack_ones(flags, bits[row])
+        pack_ones(flat[row * nx : (row + 1) * nx], bits[row])
+    starts = np.empty((layers * n_bundles, words_for(nx)), np.uint64)
+    ranks = np.empty((layers * n_bundles, words_for(nx)), np.int32)
     edges = np.empty(layers * n_bundles * (nx + 1) + 1, np.int32)
     first = np.zeros(layers * n_bundles + 1, np.int32)
     parent = np.empty(layers * n_bundles * ((nx + 1) // 2), np.int32)
@@ -139,31 +133,27 @@ def label_bundles(mask: np.ndarray, out: np.ndarray, through_time: bool, closed:
         later = depth == 2 and step + 1 < steps
         near_later, far_later = near + ny if later else n_rows, far + ny if later and far < n_rows else n_rows
         b = first[at]
-        b_end = _find_runs(bits, (near, far, near_later, far_later), nx, edges, 2 * b) // 2
+        b_end = _find_runs(bits, (near, far, near_later, far_later), nx, edges, starts[at], ranks[at], b)
         first[at + 1] = b_end
         for run in range(b, b_end):
             parent[run] = run
         if b == b_end:
             continue
         if closed and edges[2 * b] == 0 and edges[2 * b_end - 1] == nx:
-            _unite(parent, b, b_end - 1)
+            unite(parent, b, b_end - 1)
         if bundle > 0:
             beside = near - 1, near_later - 1 if later else n_rows
-            _join(bits, edges, parent, b, b_end, (near, near_later), first[at - 1], b, beside, around)
+            _join(bits, starts, ranks, parent, at, (near, near_later), at - 1, beside, around)
         if depth == 2 and layer > 0:
             before = at - n_bundles
             both = near - ny, far - ny if far < n_rows else n_rows
-            _join(bits, edges, parent, b, b_end, (near, far), first[before], first[before + 1], both, around)
+            _join(bits, starts, ranks, parent, at, (near, far), before, both, around)
             if bundle > 0:
                 corner = near - ny - 1
-                _join(
-                    bits, edges, parent, b, b_end, (near, near), first[before - 1], first[before], (corner, corner), around,
-                )  # fmt: skip
+                _join(bits, starts, ranks, parent, at, (near, near), before - 1, (corner, corner), around)
             if bundle + 1 < n_bundles:
                 corner = far - ny + 1
-                _join(
-                    bits, edges, parent, b, b_end, (far, far), first[before + 1], first[before + 2], (corner, corner), around,
-                )  # fmt: skip
+                _join(bits, starts, ranks, parent, at, (far, far), before + 1, (corner, corner), around)
     return _write(flat, bits, edges, first, parent, depth, n_bundles, out, steps, ny, nx)
 
 

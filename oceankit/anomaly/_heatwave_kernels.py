@@ -203,7 +203,7 @@ def follow(
     """
     steps = rows.shape[1]
     warm = np.empty(words_for(steps), np.uint64)
-    flags = np.zeros(64 * warm.size, np.uint8)
+    flags = np.empty(steps, np.uint8)
     limits = np.empty(threshold.shape[1])
     # Arrays that grow within the loop over days would slow it down tenfold.
     most = steps // (min_duration + max_gap + 1) + 2
@@ -302,7 +302,7 @@ def categories_of(rows, packing, sign, mean, threshold, places, segments, min_du
     steps = rows.shape[1]
     _, _, scale, offset = packing
     warm = np.empty(words_for(steps), np.uint64)
-    flags = np.zeros(64 * warm.size, np.uint8)
+    flags = np.empty(steps, np.uint8)
     limits = np.empty(threshold.shape[1])
     out = np.zeros((rows.shape[0], steps), np.int8)
     for cell in range(rows.shape[0]):

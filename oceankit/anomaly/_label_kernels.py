@@ -4,7 +4,7 @@ import numpy as np
 
 from oceankit.numerics.compiling import kernel
 
-__all__ = ["label_cells", "label_rows", "relabel", "seam_cells", "seam_rows"]
+__all__ = ["label_cells", "label_rows", "relabel", "seam_cells", "seam_rows", "unite"]
 
 _OUTSIDE = np.uint64(0)
 _INSIDE = np.uint64(0x0101010101010101)
@@ -20,7 +20,8 @@ def _root(parent: np.ndarray, a: int) -> int:
 
 
 @kernel
-def _unite(parent: np.ndarray, a: int, b: int) -> None:
+def unite(parent: np.ndarray, a: int, b: int) -> None:
+    """Make the components of two members one; ``parent`` (members,) leads each to an earlier one, and the first to itself."""
     a, b = _root(parent, a), _root(parent, b)
     if a < b:
         parent[b] = a
@@ -74,13 +75,13 @@ def _join_rows(
     if around > 0 and reach > 0:
         # Corners across the seam.
         if edges[2 * a] == 0 and edges[2 * b_end - 1] == around:
-            _unite(parent, a, b_end - 1)
+            unite(parent, a, b_end - 1)
         if edges[2 * a_end - 1] == around and edges[2 * b] == 0:
-            _unite(parent, a_end - 1, b)
+            unite(parent, a_end - 1, b)
     while a < a_end and b < b_end:
         end_a, end_b = edges[2 * a + 1], edges[2 * b + 1]
         if edges[2 * b] < end_a + reach and edges[2 * a] < end_b + reach and parent[a] != parent[b]:
-            _unite(parent, a, b)
+            unite(parent, a, b)
         if end_a < end_b:
             a += 1
         else:
@@ -143,7 +144,7 @@ def label_rows(
         if a == n:
             continue
         if closed and edges[2 * a] == 0 and edges[2 * n - 1] == nx:
-            _unite(parent, a, n - 1)
+            unite(parent, a, n - 1)
         y = row % ny
         if beside >= 0 and y > 0:
             _join_rows(edges, parent, a, n, first[row - 1], a, beside, around)

@@ -8,14 +8,12 @@ from numba import types
 from numba.extending import intrinsic
 
 from oceankit.numerics.compiling import helper
+from oceankit.numerics.vectors import loaded
 
-__all__ = ["any_between", "lowest", "next_clear", "next_set", "ones_between", "pack_ones", "words_for"]
+__all__ = ["any_between", "how_many", "lowest", "next_clear", "next_set", "pack_ones", "words_for"]
 
-_ONES = np.uint64(0x0101010101010101)
-# The product with this has the eight lowest bits of bytes that are 0 or 1 side by side on top; no two terms meet.
-_GATHER = np.uint64(0x0102040810204080)
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
-_U3, _U6, _U8, _U56, _U63 = (np.uint64(n) for n in (3, 6, 8, 56, 63))
+_U6, _U63 = np.uint64(6), np.uint64(63)
 
 
 @helper
@@ -30,17 +28,32 @@ def pack_ones(flags, words):
 
     Parameters
     ----------
-    flags : (64 * m,) uint8
-        C-contiguous; those behind the last place are 0.
-    words : (m,) uint64
-        Is written; the first place is the lowest bit.
+    flags : (n,) uint8
+        C-contiguous.
+    words : (words_for(n),) uint64
+        Is written; the first place is the lowest bit, those behind the last place are 0.
     """
-    eights = flags.view(np.uint64)
-    for m in range(words.size):
+    whole = flags.size >> 6
+    for m in range(whole):
+        words[m] = _packed(flags, 64 * m)
+    if whole < words.size:
         word = np.uint64(0)
-        for k in range(8):
-            word = (word >> _U8) | (((eights[8 * m + k] & _ONES) * _GATHER) >> _U56) << _U56
-        words[m] = word
+        for place in range(64 * whole, flags.size):
+            word |= np.uint64(flags[place] & 1) << np.uint64(place - 64 * whole)
+        words[whole] = word
+
+
+@intrinsic
+def _packed(typingctx, flags, start):  # noqa: ARG001
+    """The lowest bits of 64 flags from ``flags[start]`` on."""
+    signature = types.uint64(flags, start)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        values = loaded(builder, data, args[1], ir.VectorType(ir.IntType(8), 64), 1)
+        return builder.bitcast(builder.trunc(values, ir.VectorType(ir.IntType(1), 64)), ir.IntType(64))
+
+    return signature, generate
 
 
 @helper
@@ -69,7 +82,7 @@ def _next(words, start, stop, turned):
 
 
 @helper
-def ones_between(m, start, stop):
+def _ones_between(m, start, stop):
     """Word ``m`` of a mask whose bits are set from ``start`` to before ``stop``."""
     low, high = start - 64 * m, 64 * m + 64 - stop
     if low >= 64 or high >= 64:
@@ -81,7 +94,7 @@ def ones_between(m, start, stop):
 def any_between(words, start, stop):
     """Whether a bit is set from ``start`` to before ``stop``."""
     for m in range(start >> 6, ((stop - 1) >> 6) + 1):
-        if words[m] & ones_between(m, start, stop) != 0:
+        if words[m] & _ones_between(m, start, stop) != 0:
             return True
     return False
 
@@ -93,5 +106,16 @@ def lowest(typingctx, word):  # noqa: ARG001
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:  # noqa: ARG001
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return signature, generate
+
+
+@intrinsic
+def how_many(typingctx, word):  # noqa: ARG001
+    """Number of bits that are set."""
+    signature = types.uint64(types.uint64)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:  # noqa: ARG001
+        return builder.ctpop(args[0])
 
     return signature, generate

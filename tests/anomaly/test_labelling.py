@@ -79,6 +79,17 @@ def test_against_cc3d(connectivity, share):
     np.testing.assert_array_equal(label(stack(mask), connectivity=connectivity, dim="time"), wanted)
 
 
+@pytest.mark.parametrize("connectivity", [8, 26])
+@pytest.mark.parametrize("periodic", [False, True])
+@pytest.mark.parametrize("nx", [1, 2, 3, 63, 64, 65, 128, 130])
+def test_rows_as_words_of_bits(connectivity, periodic, nx):
+    rng = np.random.default_rng(nx)
+    for share in (0.04, 0.15, 0.4, 0.9):
+        mask = rng.random((5, 7, nx)) < share
+        labels = label(stack(mask), connectivity=connectivity, periodic=periodic, dim="time")
+        np.testing.assert_array_equal(labels, expected(mask, connectivity, periodic))
+
+
 @pytest.mark.parametrize("connectivity", [4, 8, 6, 18, 26])
 @pytest.mark.parametrize("periodic", [False, True])
 def test_against_scipy_on_larger_masks(connectivity, periodic):
