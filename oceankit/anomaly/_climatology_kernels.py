@@ -127,8 +127,7 @@ def pooled_integers(
     Parameters
     ----------
     columns : (steps, n) array of int16 or int32
-        At least as many cells as go side by side (:func:`~oceankit.numerics.ranks.cells_of`), next to each other in memory. The
-        integers lie below the greatest of their type, unless missing.
+        At least as many cells as go side by side (:func:`~oceankit.numerics.ranks.cells_of`), next to each other in memory.
     missing, other : int
         What stands for missing.
     scale, offset : float
@@ -150,6 +149,8 @@ def pooled_integers(
     -------
     mean, level : (length, n) float64
         NaN where a pool holds no value, and where there is no pool.
+    lost : bool
+        Whether a value was the greatest integer of its type and was taken for missing: wider ones must be given then.
     """
     cells, n = columns.shape[1], ranks.cells_of(columns)
     mean, level = np.full((length, cells), np.nan), np.full((length, cells), np.nan)
@@ -157,6 +158,7 @@ def pooled_integers(
     whole, real = np.zeros(ranks.WHOLE * n, np.int64), np.ones(ranks.REAL * n)
     missing, other = columns.dtype.type(missing), columns.dtype.type(other)
     nothing = np.full((1, n), missing, columns.dtype), np.zeros(leave_slots.size, np.uint32)
+    lost = False
     for group in range(0, cells, n):
         first = min(group, cells - n)
         ranks.empty(held, whole)
@@ -177,7 +179,9 @@ def pooled_integers(
                     whole[ranks.SUM * n + lane] / max(count, 1) * scale + offset if count > 0 else np.nan
                 )
                 level[at, first + lane] = value if count > 0 else np.nan
-    return mean, level
+        for lane in range(n):
+            lost |= whole[ranks.LOST * n + lane] > 0
+    return mean, level, lost
 
 
 @kernel

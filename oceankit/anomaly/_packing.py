@@ -13,7 +13,6 @@ ATTRIBUTES = ("scale_factor", "add_offset", "_FillValue", "missing_value", "_Uns
 
 # Out of the range of 16-bit integers: no value is missing.
 _NEVER = 1 << 20
-_GREATEST = np.iinfo(np.int16).max
 
 
 class Packing(NamedTuple):
@@ -31,14 +30,6 @@ class Packing(NamedTuple):
         if not self.packed:
             return np.nan, np.nan, 1.0, 0.0
         return float(self.missing), float(self.other), self.scale, self.offset
-
-    def sortable(self, stored: np.ndarray, wide: bool = False) -> np.ndarray:
-        """Native signed integers none of which, unless missing, is the greatest of its type; of 32 bits if ``wide``."""
-        if stored.dtype == np.int16 and not wide:
-            clash = stored.size and stored.max() == _GREATEST and _GREATEST not in (self.missing, self.other)
-            if not clash:
-                return stored
-        return stored.astype(np.int32)
 
     def _is_missing(self, stored: np.ndarray) -> np.ndarray:
         return (stored == self.missing) | (stored == self.other)

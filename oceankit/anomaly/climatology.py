@@ -256,8 +256,10 @@ def _statistics(
 def _pooled(columns: np.ndarray, plan: _pools.Plan, packing: Packing, quantile: float) -> tuple[np.ndarray, np.ndarray]:
     """Mean and quantile of each pool, (length, n)."""
     if packing.packed:
-        # Numbers of keys are counted in integers as wide as the keys.
-        columns = packing.sortable(columns, wide=plan.pools.capacity > np.iinfo(np.int16).max)
+        # Integers as wide as the keys hold the numbers of keys, and what stands for missing (beyond 16 bits: nothing does).
+        held = (plan.pools.capacity, packing.missing, packing.other)
+        narrow = columns.dtype == np.int16 and all(-(2**15) <= number < 2**15 for number in held)
+        columns = columns.astype(np.int16 if narrow else np.int32, copy=False)
     else:
         # float16, integers and the big-endian values of NetCDF-3 become what the kernel knows.
         single = columns.dtype.kind == "f" and columns.dtype.itemsize <= 4
@@ -266,8 +268,10 @@ def _pooled(columns: np.ndarray, plan: _pools.Plan, packing: Packing, quantile: 
     if n < lanes_of(columns.dtype):  # the kernels take so many cells at once
         columns = np.pad(columns, ((0, 0), (0, lanes_of(columns.dtype) - n)), mode="edge")
     if packing.packed:
-        missing = (packing.missing, packing.other)
-        found = pooled_integers(columns, *missing, packing.scale, packing.offset, *plan.pools, quantile)
+        numbers = (packing.missing, packing.other, packing.scale, packing.offset, *plan.pools, quantile)
+        *found, lost = pooled_integers(columns, *numbers)
+        if lost:
+            *found, _ = pooled_integers(columns.astype(np.int32), *numbers)
     else:
         bits = np.empty(0, f"i{columns.dtype.itemsize}")
         found = pooled_floats(columns, bits, *plan.pools, quantile)

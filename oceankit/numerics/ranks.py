@@ -21,7 +21,7 @@ from oceankit.numerics.compiling import dividing, helper
 from oceankit.numerics.vectors import F64, I32, I64, called, folded, load, loaded, place_of, spread
 
 __all__ = [
-    "AFTER", "AFTER_VALUE", "COUNT", "FOUND", "FOUND_VALUE", "REAL", "SHARE", "SUM", "TARGET", "TOTAL", "WHOLE",
+    "AFTER", "AFTER_VALUE", "COUNT", "FOUND", "FOUND_VALUE", "LOST", "REAL", "SHARE", "SUM", "TARGET", "TOTAL", "WHOLE",
     "as_values", "cells_of", "empty", "exchange", "find", "totals",
 ]  # fmt: skip
 
@@ -29,7 +29,9 @@ __all__ = [
 # that is looked for, counted from 1 (0: none), and what was found there and next to it; what a search knows on either side.
 COUNT, SUM, PIVOT, BELOW, UNDER, OVER, TARGET, FOUND, AFTER = range(9)
 LOW, HIGH, LOW_PIVOT, HIGH_PIVOT, LOW_COUNT, HIGH_COUNT, GOING = range(9, 16)
-WHOLE = 16
+# Integers that came in and are the greatest of their type, which stands for missing.
+LOST = 16
+WHOLE = 17
 # Rows of ``real``: how far keys lie from each other near the pivot; the next step; of what was found, the share of the rank
 # behind it and the values; the sum of all values.
 GAP, STRIDE, SHARE, FOUND_VALUE, AFTER_VALUE, TOTAL = range(6)
@@ -118,7 +120,7 @@ def exchange(typingctx, columns, first, steps, slots, begin, end, held, missing,
     missing, other
         Integers that stand for missing; of floats NaN is missing.
     whole : (WHOLE * cells,) int64
-        COUNT and BELOW follow, and SUM of integers.
+        COUNT and BELOW follow, and SUM and LOST of integers.
     """
     given = (columns, types.int64, steps, slots, types.int64, types.int64, held, columns.dtype, columns.dtype)
     signature = types.void(*given, whole)
@@ -138,7 +140,7 @@ def exchange(typingctx, columns, first, steps, slots, begin, end, held, missing,
         def marks(test: str, x: Any, against: Any) -> Any:
             return builder.sext(builder.icmp_signed(test, x, against), keys.vector)
 
-        def step(k: Any, below: Any, count: Any, *summed: Any) -> Sequence[Any]:
+        def step(k: Any, below: Any, count: Any, *more: Any) -> Sequence[Any]:
             e = builder.add(begin, k)
             n, slot = (builder.zext(builder.load(builder.gep(a.data, [e])), I64) for a in (which, where))
             source = place_of(context, builder, signature.args[0], args[0], n, args[1], keys.values)
@@ -151,22 +153,26 @@ def exchange(typingctx, columns, first, steps, slots, begin, end, held, missing,
             coming = builder.load(builder.gep(which.data, [builder.select(there, following, e)]))
             ahead = place_of(context, builder, signature.args[0], args[0], builder.zext(coming, I64), args[1], byte)
             builder.call(prefetch, [ahead, *(ir.Constant(I32, n) for n in (0, 3, 1))])
-            new = keys.of(builder, load(builder, source, keys.align), *stand_for)
+            value = load(builder, source, keys.align)
+            new = keys.of(builder, value, *stand_for)
             builder.store(new, place).align = keys.align
             # A mark is -1.
             below = builder.add(below, builder.sub(marks("<", old, at), marks("<", new, at)))
             count = builder.add(count, builder.sub(marks("!=", old, keys.greatest), marks("!=", new, keys.greatest)))
             if keys.floats:
                 return below, count
+            greatest = builder.icmp_signed("==", value, keys.greatest)
+            meant = [builder.icmp_signed("!=", value, x) for x in stand_for]
+            lost = builder.sext(builder.and_(greatest, builder.and_(*meant)), keys.vector)
             new, old = (
                 builder.sext(builder.select(builder.icmp_signed("==", x, keys.greatest), keys.none, x), sums)
                 for x in (new, old)
             )
-            return below, count, builder.add(summed[0], builder.sub(new, old))
+            return below, count, builder.add(more[0], builder.sub(new, old)), builder.sub(more[1], lost)
 
-        starts = [keys.none, keys.none] + ([] if keys.floats else [ir.Constant(sums, None)])
+        starts = [keys.none, keys.none] + ([] if keys.floats else [ir.Constant(sums, None), keys.none])
         changes = folded(builder, number, 1, starts, step)
-        for row, change in zip((BELOW, COUNT, SUM), changes, strict=False):
+        for row, change in zip((BELOW, COUNT, SUM, LOST), changes, strict=False):
             before = load(builder, _row(builder, known, ir.Constant(I64, row), keys.whole), 8)
             _put(builder, known, row, builder.add(before, keys.widened(builder, change)))
         return context.get_dummy_value()

@@ -276,7 +276,7 @@ def test_pooled_integers(dtype, quantile):
     rows[2] = rng.choice([-32768, 32766, 7, -999], 160)
     rows[3] = -999
     columns = np.ascontiguousarray(np.tile(rows, (10, 1)).T)
-    found = pooled_integers(columns, -999, -998, 0.01, 5.0, *_pools._changes_of(pools(), 8), quantile)
+    *found, lost = pooled_integers(columns, -999, -998, 0.01, 5.0, *_pools._changes_of(pools(), 8), quantile)
     for f in found:
         np.testing.assert_array_equal(f[:, 36:], f[:, :4])
     found = [f[:, :4].T for f in found]
@@ -384,3 +384,23 @@ def test_units_that_change_halfway(make_daily, lazy):
     ):
         climatology(sst, period=PERIOD).compute()
     assert climatology(sst.assign_attrs(units="m"), period=PERIOD)["mean"].compute().max() > 100
+
+
+@pytest.mark.parametrize("missing", [None, -32768, 32767, 0])
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16"])
+@pytest.mark.parametrize("greatest", [True, False])
+def test_packed_integers_at_the_ends_of_their_range(make_daily, dtype, missing, greatest):
+    sst = make_daily("2001-01-01", "2006-12-31", (3, 50))
+    info = np.iinfo(dtype)
+    rng = np.random.default_rng(5)
+    values = rng.integers(info.min, info.max, sst.shape, dtype, endpoint=True)
+    values[:, 0, 0] = rng.choice([0, info.min, info.max], sst.sizes["time"])
+    values[:, 1] = np.where(rng.random(values[:, 1].shape) < 0.5, info.max, 0)
+    if not greatest:
+        values[values == info.max] = 0
+    sst = sst.copy(data=values).assign_attrs(units="1")
+    packing = {"scale_factor": 0.5} | ({} if missing is None else {"_FillValue": missing})
+    found = climatology(sst.assign_attrs(packing), period=(2001, 2006), half_window=2)
+    wanted = climatology((sst * 0.5).where(sst != missing), period=(2001, 2006), half_window=2)
+    for name in ("mean", "threshold"):
+        np.testing.assert_allclose(found[name], wanted[name], rtol=1e-12, atol=1e-9)
