@@ -33,14 +33,14 @@ class Options(NamedTuple):
 class Rules:
     """What the kernels need to know of a record besides its values; small, as each task of a lazy field has a copy."""
 
-    def __init__(self, segments: np.ndarray, packing: Packing, options: Options) -> None:
-        self.segments, self.packing, self.options = segments, packing, options
+    def __init__(self, segments: np.ndarray, packing: Packing, options: Options, convention: Convention) -> None:
+        self.segments, self.packing, self.options, self.convention = segments, packing, options, convention
         runs = [np.arange(place, place + n, dtype=np.uint32) for _, place, n in segments]
         self.places = np.concatenate(runs) if runs else np.empty(0, np.uint32)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A place for each day follows from the segments, which are few.
-        return Rules, (self.segments, self.packing, self.options)
+        return Rules, (self.segments, self.packing, self.options, self.convention)
 
 
 class Detection(NamedTuple):
@@ -61,7 +61,7 @@ class Detection(NamedTuple):
 
     @property
     def rules(self) -> Rules:
-        return Rules(self.segments, self.packing, self.options)
+        return Rules(self.segments, self.packing, self.options, self.convention)
 
     @property
     def dim(self) -> Hashable:

@@ -1,13 +1,12 @@
 """Events as a Dataset: one entry per event, with the coordinates of its cell."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from oceankit.anomaly._conventions import Convention
-from oceankit.anomaly._metrics import CATEGORIES, metrics_of
+from oceankit.anomaly._metrics import CATEGORIES, METRICS
 from oceankit.anomaly._packing import ATTRIBUTES
 from oceankit.fields.coordinates import describe
 
@@ -23,29 +22,26 @@ _WHAT = {
 
 
 def event_variables(
-    records: np.ndarray,
+    metrics: Sequence[np.ndarray],
     cells: np.ndarray,
     times: np.ndarray,
-    convention: Convention,
     sign: float,
     units: str,
     step: str,
 ) -> dict[str, Any]:
-    """Variables along ``event``, as xarray takes them, of the records of events.
+    """Variables along ``event``, as xarray takes them.
 
     Parameters
     ----------
-    records : (events, columns)
-        Of the kernels.
+    metrics, sign
+        As of :func:`oceankit.anomaly._metrics.metrics_of`.
     cells : (events,)
     times : (steps,)
-        What the indices of the records count.
-    convention, sign
-        As in :func:`oceankit.anomaly._metrics.metrics_of`.
+        What the indices of the events count.
     units, step : str
         Units of the values, and what a step is called.
     """
-    found = metrics_of(records, convention, sign)
+    found = dict(zip(METRICS, metrics, strict=True))
     side = "above" if sign > 0 else "below"
     per = "day" if step == "days" else "step"
     meanings = {

@@ -293,7 +293,7 @@ def follow(
         if steps > skip:
             known = flags[steps - 1] != _UNKNOWN
             previous[cell] = _anomaly(row, steps - 1, packing, sign, normal, places) if known else np.nan
-    return cells[:n].copy(), ended[:n].copy()
+    return cells[:n], ended[:n]
 
 
 @kernel

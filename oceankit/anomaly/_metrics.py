@@ -6,7 +6,7 @@ from oceankit.anomaly import _heatwave_kernels as k
 from oceankit.anomaly._conventions import Convention
 from oceankit.numerics.compiling import kernel
 
-__all__ = ["CATEGORIES", "metrics_of"]
+__all__ = ["CATEGORIES", "METRICS", "metrics_of"]
 
 CATEGORIES = ("moderate", "strong", "severe", "extreme")
 
@@ -25,10 +25,14 @@ _MEASURES = (
     "rate_onset",
     "rate_decline",
 )
+METRICS = _COUNTS + _MEASURES
 
 
-def metrics_of(records: np.ndarray, convention: Convention, sign: float) -> dict[str, np.ndarray]:
-    """Metrics of the (events, columns) records by name, as the convention defines them; float64, and int64 where they count."""
+def metrics_of(records: np.ndarray, convention: Convention, sign: float) -> tuple[np.ndarray, ...]:
+    """:data:`METRICS` of the (events, columns) records, as the convention defines them; float64, and int64 where they count.
+
+    Values are those of the records times ``sign``: 1, or -1 of cold spells.
+    """
     counts = np.empty((len(_COUNTS), len(records)), np.int64)
     measures = np.empty((len(_MEASURES), len(records)))
     c = convention
@@ -36,7 +40,7 @@ def metrics_of(records: np.ndarray, convention: Convention, sign: float) -> dict
         records, sign, sign if c.signed_rates else 1.0, float(c.degrees_of_freedom), c.relative_at_peak, c.greatest_sum,
         c.edge_rates, c.first_day_is_a_day, c.category_by_days, counts, measures,
     )  # fmt: skip
-    return dict(zip((*_COUNTS, *_MEASURES), (*counts, *measures), strict=True))
+    return (*counts, *measures)
 
 
 @kernel

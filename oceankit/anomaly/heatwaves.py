@@ -1,6 +1,6 @@
 """Marine heatwaves and cold spells after Hobday et al. (2016, 2018), of any variable that has a climatology."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from functools import partial
 
 import numpy as np
@@ -9,7 +9,7 @@ import xarray as xr
 from oceankit.anomaly._detection import Detection, Options, Rules, options_of, percentile_of, prepared
 from oceankit.anomaly._event_table import cell_coordinates, event_variables, over
 from oceankit.anomaly._heatwave_kernels import COLUMNS, N_STATUS, categories_of, follow
-from oceankit.anomaly._metrics import CATEGORIES
+from oceankit.anomaly._metrics import CATEGORIES, metrics_of
 from oceankit.anomaly._packing import native
 from oceankit.anomaly._ragged import aligned_rows, events_along, require_one_chunk
 from oceankit.anomaly._steps import step_name
@@ -106,8 +106,8 @@ def heatwaves(
     detection = prepared(field, clim, options, time=time, allow_other_source=allow_other_source)
     ordered = detection.variable.transpose(..., detection.dim)
     fields = [ordered, detection.mean, detection.threshold]
-    cells, records = events_along(partial(events_of_rows, detection.rules), fields, detection.dim)
-    return described(detection, ordered, cells, records, clim)
+    cells, *metrics = events_along(partial(events_of_rows, detection.rules), fields, detection.dim)
+    return described(detection, ordered, cells, metrics, clim)
 
 
 def heatwave_days(
@@ -167,10 +167,8 @@ def heatwave_days(
     return out
 
 
-def events_of_rows(
-    rules: Rules, rows: np.ndarray, mean: np.ndarray, threshold: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Cells and records of the events of (n, steps) rows of stored values; what has not ended at the last step ends there."""
+def events_of_rows(rules: Rules, rows: np.ndarray, mean: np.ndarray, threshold: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Cells and metrics of the events of (n, steps) rows of stored values; what has not ended at the last step ends there."""
     n = rows.shape[0]
     o = rules.options
     cells, records = follow(
@@ -178,15 +176,15 @@ def events_of_rows(
         o.min_duration, o.max_gap, o.max_missing,
         np.zeros((n, N_STATUS), np.int64), np.zeros((n, COLUMNS)), np.full(n, np.nan),
     )  # fmt: skip
-    return cells, records
+    return cells, *metrics_of(records, rules.convention, o.sign)
 
 
 def described(
-    detection: Detection, ordered: xr.DataArray, cells: np.ndarray, records: np.ndarray, clim: xr.Dataset
+    detection: Detection, ordered: xr.DataArray, cells: np.ndarray, metrics: Sequence[np.ndarray], clim: xr.Dataset
 ) -> xr.Dataset:
     """The Dataset of events."""
     variables = event_variables(
-        records, cells, detection.time.values, detection.convention, detection.options.sign,
+        metrics, cells, detection.time.values, detection.options.sign,
         str(detection.variable.attrs.get("units", "")), step_name(detection.days),
     )  # fmt: skip
     variables["cell"][2]["long_name"] = f"flat index of the cell{over(ordered.dims[:-1])}"

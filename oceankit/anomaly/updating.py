@@ -11,7 +11,7 @@ from oceankit.anomaly import _heatwave_kernels as k
 from oceankit.anomaly._conventions import named
 from oceankit.anomaly._detection import Detection, Options, options_of, prepared
 from oceankit.anomaly._event_table import cell_coordinates, event_variables, over
-from oceankit.anomaly._metrics import CATEGORIES
+from oceankit.anomaly._metrics import CATEGORIES, metrics_of
 from oceankit.anomaly._packing import native
 from oceankit.anomaly._steps import require_no_holes, step_name
 from oceankit.anomaly._units import is_temperature
@@ -117,7 +117,7 @@ def updated_events(state: xr.Dataset) -> xr.Dataset:
     sign = -1.0 if state.attrs["cold"] else 1.0
     axis, days = _calendar.read(state["time"], None)
     variables = event_variables(
-        records[order], cells[order], axis.values, named(state.attrs.get("convention", "oliver")), sign,
+        metrics_of(records[order], named(state.attrs.get("convention", "oliver")), sign), cells[order], axis.values, sign,
         str(field.attrs.get("units", "")), step_name(days),
     )  # fmt: skip
     variables["cell"][2]["long_name"] = f"flat index of the cell{over(field.dims)}"

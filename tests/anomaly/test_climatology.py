@@ -277,6 +277,7 @@ def test_pooled_integers(dtype, quantile):
     rows[3] = -999
     columns = np.ascontiguousarray(np.tile(rows, (10, 1)).T)
     *found, lost = pooled_integers(columns, -999, -998, 0.01, 5.0, *_pools._changes_of(pools(), 8), quantile)
+    assert not lost
     for f in found:
         np.testing.assert_array_equal(f[:, 36:], f[:, :4])
     found = [f[:, :4].T for f in found]
