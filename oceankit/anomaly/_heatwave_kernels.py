@@ -162,9 +162,35 @@ def _room(cells, records, n, more):
 
 
 @kernel
+def _mark(days, row, flags, warm, packing, sign, mean, threshold, places, min_duration, max_missing):
+    """Write the category of each warm day of a run that lasts."""
+    steps = row.size
+    step = next_set(warm, 0, steps)
+    while step < steps:
+        start, end = step, next_clear(warm, step, steps)
+        run, step = end - start, end
+        while step < steps and flags[step] == _UNKNOWN:
+            # The run may go on behind what is not known.
+            hole = step
+            while step < steps and flags[step] == _UNKNOWN:
+                step += 1
+            if step - hole > max_missing or step == steps or flags[step] == _COOL:
+                break
+            end = next_clear(warm, step, steps)
+            run, step = run + end - step, end
+        if run >= min_duration:
+            for day in range(start, end):
+                if flags[day] == _WARM:
+                    usual, limit = sign * mean[places[day]], sign * threshold[places[day]]
+                    value = _value(row[day], sign, packing[2], packing[3])
+                    days[day] = _category(value - limit, limit - usual)
+        step = next_set(warm, step, steps)
+
+
+@kernel
 def follow(
     rows, packing, sign, mean, threshold, places, segments, first, skip, lasts, min_duration, max_gap, max_missing,
-    status, records, previous,
+    status, records, previous, days,
 ):  # fmt: skip
     """Follow the events of each cell through more days.
 
@@ -194,6 +220,8 @@ def follow(
         Of each cell after the days before; overwritten with those after the new ones.
     previous : (n,) float64
         Anomaly of the day before the new ones, NaN where it is unknown; overwritten likewise.
+    days : (n, steps) int8
+        Zeros, where the category from 1 to 4 of each warm day of a run that lasts is written; or (0, steps).
 
     Returns
     -------
@@ -215,6 +243,8 @@ def follow(
         _limits(sign, normal, level, limits)
         flags_of(row, packing, sign, limits, segments, flags)
         pack_ones(flags, warm)
+        if days.shape[0] > 0:
+            _mark(days[cell], row, flags, warm, packing, sign, normal, level, places, min_duration, max_missing)
         state, run, hole, gap = kept[STATUS], kept[RUN], kept[HOLE], kept[GAP]
         step = skip
         while step < steps:
@@ -298,37 +328,19 @@ def follow(
 
 @kernel
 def categories_of(rows, packing, sign, mean, threshold, places, segments, min_duration, max_missing):
-    """Category from 1 to 4 of each warm day of a run that lasts, 0 elsewhere; (n, steps) int8. Arguments as :func:`follow`."""
+    """Categories of the days as :func:`follow` writes them; (n, steps) int8. Arguments as there."""
     steps = rows.shape[1]
-    _, _, scale, offset = packing
     warm = np.empty(words_for(steps), np.uint64)
     flags = np.empty(steps, np.uint8)
     limits = np.empty(threshold.shape[1])
-    out = np.zeros((rows.shape[0], steps), np.int8)
+    days = np.zeros((rows.shape[0], steps), np.int8)
     for cell in range(rows.shape[0]):
         row, normal, level = rows[cell], mean[cell], threshold[cell]
         _limits(sign, normal, level, limits)
         flags_of(row, packing, sign, limits, segments, flags)
         pack_ones(flags, warm)
-        step = next_set(warm, 0, steps)
-        while step < steps:
-            start, end, run, hole = step, step, 0, 0
-            while step < steps and flags[step] != _COOL and hole <= max_missing:
-                if flags[step] == _WARM:
-                    run += 1
-                    end = step
-                    hole = 0
-                else:
-                    hole += 1
-                step += 1
-            if run >= min_duration:
-                for day in range(start, end + 1):
-                    if flags[day] == _WARM:
-                        usual, limit = sign * normal[places[day]], sign * level[places[day]]
-                        value = _value(row[day], sign, scale, offset)
-                        out[cell, day] = _category(value - limit, limit - usual)
-            step = next_set(warm, step, steps)
-    return out
+        _mark(days[cell], row, flags, warm, packing, sign, normal, level, places, min_duration, max_missing)
+    return days
 
 
 @kernel

@@ -10,7 +10,7 @@ import xarray as xr
 from oceankit.fields import blocks, coordinates
 from oceankit.numerics import threads
 
-__all__ = ["aligned_rows", "events_along", "require_one_chunk"]
+__all__ = ["aligned_rows", "events_along", "events_in_memory", "require_one_chunk", "spread"]
 
 Columns = tuple[np.ndarray, ...]
 
@@ -47,9 +47,9 @@ def events_along(kernel: Callable[..., Columns], fields: Sequence[xr.DataArray],
     first = fields[0].transpose(..., dim)
     loop = first.dims[:-1]
     shape = first.shape[:-1]
-    beside = [_spread(f, loop) for f in fields[1:]]
+    beside = [spread(f, loop) for f in fields[1:]]
     if not any(blocks.is_lazy(f) for f in fields):
-        return _found(kernel, np.asarray(first.data), [np.asarray(b.data) for b in beside])
+        return events_in_memory(_bare(kernel), np.asarray(first.data), [np.asarray(b.data) for b in beside])
     for field in fields:
         require_one_chunk(field, next(d for d in field.dims[::-1] if d not in loop))
     lazy = next(f for f in fields if blocks.is_lazy(f))
@@ -97,7 +97,7 @@ def require_one_chunk(field: xr.DataArray, dim: Hashable) -> None:
     )
 
 
-def _spread(field: xr.DataArray, loop: tuple[Hashable, ...]) -> xr.DataArray:
+def spread(field: xr.DataArray, loop: tuple[Hashable, ...]) -> xr.DataArray:
     """With all dimensions of the cells, of length 1 where the field lacks one, and its own dimension last."""
     (own,) = (d for d in field.dims if d not in loop)
     missing = [d for d in loop if d not in field.dims]
@@ -110,6 +110,10 @@ def _part(data: Any) -> Any:
     if dask.is_dask_collection(data):
         return data.rechunk(data.shape).to_delayed().item()
     return np.asarray(data)
+
+
+def _bare(kernel: Callable[..., Columns]) -> Callable[..., Columns]:
+    return lambda _start, _stop, *rows: kernel(*rows)
 
 
 def aligned_rows(
@@ -134,11 +138,12 @@ def aligned_rows(
     return n_rows, block, of
 
 
-def _found(kernel: Callable[..., Columns], data: np.ndarray, beside: Sequence[np.ndarray]) -> Columns:
+def events_in_memory(kernel: Callable[..., Columns], data: np.ndarray, beside: Sequence[np.ndarray]) -> Columns:
+    """As :func:`events_along` of arrays (cells ..., steps), with ``kernel(start, stop, *rows)`` told which rows it gets."""
     n_rows, block, rows = aligned_rows(data, beside)
 
     def work(start: int, stop: int) -> Columns:
-        row, *columns = kernel(*rows(start, stop))
+        row, *columns = kernel(start, stop, *rows(start, stop))
         return row + start, *columns
 
     # A field without cells still goes through the kernel, for the dtypes of its columns.
@@ -150,7 +155,7 @@ def _block(
     kernel: Callable[..., Columns], offset: Sequence[int], shape: tuple[int, ...], data: np.ndarray, *beside: np.ndarray
 ) -> Columns:
     """The kernel on one block, its rows renamed to cells of the whole field."""
-    row, *columns = _found(kernel, data, beside)
+    row, *columns = events_in_memory(_bare(kernel), data, beside)
     if not shape:
         return row, *columns
     within = np.unravel_index(row, data.shape[:-1])

@@ -16,7 +16,7 @@ import zarr
 from oceankit.anomaly import _calendar
 from oceankit.anomaly._event_store import EventStore
 from oceankit.anomaly.climatology import climatology, one_variable
-from oceankit.anomaly.heatwaves import heatwave_days, heatwaves
+from oceankit.anomaly.heatwaves import heatwaves_and_days
 from oceankit.fields import blocks, store
 from oceankit.fields.coordinates import describe
 from oceankit.numerics import threads
@@ -121,7 +121,8 @@ def detect(
         written = _Writer(part, variable, dim, tiles, keep_climatology, made_by)
         for tile, part_of in _loaded(variable, dim, tiles):
             clim = climatology(part_of, **to_clim)
-            written.add(tile, clim, heatwave_days(part_of, clim, **to_find), heatwaves(part_of, clim, **to_find))
+            events, by_day = heatwaves_and_days(part_of, clim, **to_find)
+            written.add(tile, clim, by_day, events)
         written.finish()
         part.rename(target)
     except BaseException:

@@ -11,11 +11,10 @@ from oceankit.anomaly._event_table import cell_coordinates, event_variables, ove
 from oceankit.anomaly._heatwave_kernels import COLUMNS, N_STATUS, categories_of, follow
 from oceankit.anomaly._metrics import CATEGORIES, metrics_of
 from oceankit.anomaly._packing import native
-from oceankit.anomaly._ragged import aligned_rows, events_along, require_one_chunk
+from oceankit.anomaly._ragged import aligned_rows, events_along, events_in_memory, require_one_chunk, spread
 from oceankit.anomaly._steps import step_name
 from oceankit.fields import blocks
 from oceankit.numerics import threads
-from oceankit.numerics.transposing import as_rows
 
 __all__ = ["heatwave_days", "heatwaves"]
 
@@ -153,28 +152,68 @@ def heatwave_days(
     found = prepared(field, clim, options, time=time, allow_other_source=allow_other_source)
     variable, dim = found.variable, found.dim
     require_one_chunk(variable, dim)
-    result = _days(found)
+    return _described_days(found, _days(found), clim)
+
+
+def heatwaves_and_days(
+    field: xr.DataArray,
+    clim: xr.Dataset,
+    *,
+    min_duration: int,
+    max_gap: int,
+    max_missing: int | None,
+    time: Hashable | None,
+) -> tuple[xr.Dataset, xr.DataArray]:
+    """What :func:`heatwaves` and :func:`heatwave_days` give of a field in memory, each series read once for both."""
+    options = options_of(clim, min_duration, max_gap, max_missing, None)
+    found = prepared(field, clim, options, time=time, allow_other_source=False)
+    rules, ordered = found.rules, found.variable.transpose(..., found.dim)
+    data = np.asarray(ordered.data)
+    days, put = blocks.like(data, np.int8)
+
+    def events_of(
+        start: int, stop: int, rows: np.ndarray, mean: np.ndarray, threshold: np.ndarray
+    ) -> tuple[np.ndarray, ...]:
+        part = np.zeros(rows.shape, np.int8)
+        events = events_of_rows(rules, rows, mean, threshold, part)
+        put(start, stop, part)
+        return events
+
+    beside = [np.asarray(spread(table, ordered.dims[:-1]).data) for table in (found.mean, found.threshold)]
+    cells, *metrics = events_in_memory(events_of, data, beside)
+    by_day = xr.DataArray(days, dims=ordered.dims)
+    return described(found, ordered, cells, metrics, clim), _described_days(found, by_day, clim)
+
+
+def _described_days(found: Detection, days: xr.DataArray, clim: xr.Dataset) -> xr.DataArray:
+    variable = found.variable
     kept = {key: value for key, value in variable.attrs.items() if key == "grid_mapping"}
-    what = "cold_spell" if options.cold else "heatwave"
+    what = "cold_spell" if found.options.cold else "heatwave"
     attrs = kept | {
         "long_name": f"category of the {what.replace('_', ' ')}",
         "flag_values": np.arange(5, dtype=np.int8),
         "flag_meanings": " ".join(("none", *CATEGORIES)),
         "reference_climatology": _reference(clim),
     }
-    out = variable.copy(data=result.transpose(*variable.dims).data)
+    out = variable.copy(data=days.transpose(*variable.dims).data)
     out.name, out.attrs, out.encoding = f"{what}_category", attrs, {}
     return out
 
 
-def events_of_rows(rules: Rules, rows: np.ndarray, mean: np.ndarray, threshold: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Cells and metrics of the events of (n, steps) rows of stored values; what has not ended at the last step ends there."""
-    n = rows.shape[0]
+def events_of_rows(
+    rules: Rules, rows: np.ndarray, mean: np.ndarray, threshold: np.ndarray, days: np.ndarray | None = None
+) -> tuple[np.ndarray, ...]:
+    """Cells and metrics of the events of (n, steps) rows of stored values; what has not ended at the last step ends there.
+
+    Categories of the days are written into the zeros of ``days`` (n, steps) int8.
+    """
+    n, steps = rows.shape
     o = rules.options
     cells, records = follow(
         native(rows), rules.packing.numbers, o.sign, mean, threshold, rules.places, rules.segments, 0, 0, False,
         o.min_duration, o.max_gap, o.max_missing,
         np.zeros((n, N_STATUS), np.int64), np.zeros((n, COLUMNS)), np.full(n, np.nan),
+        np.zeros((0, steps), np.int8) if days is None else days,
     )  # fmt: skip
     return cells, *metrics_of(records, rules.convention, o.sign)
 
@@ -216,24 +255,15 @@ def _days(found: Detection) -> xr.DataArray:
     year, rules = found.mean.dims[-1], found.rules
 
     def categories(data: np.ndarray, mean: np.ndarray, threshold: np.ndarray) -> np.ndarray:
-        lead = data.shape[:-1]
         beside = [np.expand_dims(b, tuple(range(data.ndim - b.ndim))) for b in (mean, threshold)]
         n_rows, block, rows = aligned_rows(data, beside)
-        # The days of maps are maps again.
-        of_maps = blocks.of_maps(data)
-        out = np.empty((data.shape[-1], n_rows) if of_maps else (n_rows, data.shape[-1]), np.int8)
+        out, put = blocks.like(data, np.int8)
 
         def work(start: int, stop: int) -> None:
-            found = categories_of_rows(rules, *rows(start, stop))
-            if of_maps:
-                out[:, start:stop] = as_rows(found)
-            else:
-                out[start:stop] = found
+            put(start, stop, categories_of_rows(rules, *rows(start, stop)))
 
         threads.over_blocks(work, n_rows, block=block)
-        if of_maps:
-            return np.moveaxis(out.reshape(data.shape[-1], *lead), 0, -1)
-        return out.reshape(*lead, data.shape[-1])
+        return out
 
     bare = found.variable.drop_vars(list(found.variable.coords))
     return xr.apply_ufunc(

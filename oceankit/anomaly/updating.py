@@ -348,7 +348,7 @@ def _block(
     before = cells.previous[start + active]
     ended_cell, ended_record = k.follow(
         series[0], _NO_PACKING, o.sign, series[1], series[2], days, segments, first - width, width, True,
-        o.min_duration, o.max_gap, o.max_missing, status, record, before,
+        o.min_duration, o.max_gap, o.max_missing, status, record, before, np.zeros((0, width + steps), np.int8),
     )  # fmt: skip
     going_on = np.flatnonzero(status[:, k.STATUS] != k.IDLE)
     sizes = first + steps - 1 - status[going_on, k.COUNTED]

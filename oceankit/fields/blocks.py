@@ -12,7 +12,7 @@ import xarray as xr
 from oceankit.numerics import threads
 from oceankit.numerics.transposing import CELLS_OF_A_MAP, as_rows
 
-__all__ = ["Output", "Shared", "along", "columns", "is_lazy", "of_maps", "pointwise", "row_blocks"]
+__all__ = ["Output", "Shared", "along", "columns", "is_lazy", "like", "pointwise", "row_blocks"]
 
 # Rows are cut so that a block of input is about this many values: it stays in cache and feeds every thread.
 _BLOCK_VALUES = 2**18
@@ -372,7 +372,7 @@ def _side_by_side(
     """The kernel on blocks of cells that lie side by side, shared among the threads; results lie in memory as the field does."""
     lead, size = data.shape[:-1], data.shape[-1]
     n_cells = int(np.prod(lead, dtype=np.int64))
-    maps = of_maps(data)
+    maps = _of_maps(data)
     flat = (
         np.moveaxis(data, -1, 0).reshape(size, n_cells) if maps else np.ascontiguousarray(data).reshape(n_cells, size)
     )
@@ -396,9 +396,28 @@ def _side_by_side(
     )
 
 
-def of_maps(data: np.ndarray) -> bool:
+def _of_maps(data: np.ndarray) -> bool:
     """Whether the last dimension lies slowest in memory: maps, one after the other."""
     return bool(np.moveaxis(data, -1, 0).flags.c_contiguous)
+
+
+def like(data: np.ndarray, dtype: Any) -> tuple[np.ndarray, Callable[[int, int, np.ndarray], None]]:
+    """An array like ``data`` (cells ..., steps), maps where that is maps, and ``put(start, stop, rows)``, which fills it."""
+    steps, lead = data.shape[-1], data.shape[:-1]
+    n_rows = int(np.prod(lead, dtype=np.int64))
+    if _of_maps(data):
+        columns = np.empty((steps, n_rows), dtype)
+
+        def put(start: int, stop: int, rows: np.ndarray) -> None:
+            as_rows(rows, columns[:, start:stop])
+
+        return np.moveaxis(columns.reshape(steps, *lead), 0, -1), put
+    whole = np.empty((n_rows, steps), dtype)
+
+    def put_rows(start: int, stop: int, rows: np.ndarray) -> None:
+        whole[start:stop] = rows
+
+    return whole.reshape(data.shape), put_rows
 
 
 def row_blocks(data: np.ndarray, n_core: int) -> tuple[int, int, Callable[[int, int], np.ndarray]]:
@@ -409,7 +428,7 @@ def row_blocks(data: np.ndarray, n_core: int) -> tuple[int, int, Callable[[int, 
     core = data.shape[data.ndim - n_core :]
     n_rows = int(np.prod(data.shape[: data.ndim - n_core], dtype=np.int64))
     block = max(1, _BLOCK_VALUES // max(1, int(np.prod(core, dtype=np.int64))))
-    if n_core == 1 and data.ndim > 1 and of_maps(data) and not data.flags.c_contiguous:
+    if n_core == 1 and data.ndim > 1 and _of_maps(data) and not data.flags.c_contiguous:
         columns = np.moveaxis(data, -1, 0).reshape(core[0], n_rows)
         return n_rows, max(CELLS_OF_A_MAP, block), lambda start, stop: as_rows(columns[:, start:stop])
     whole = np.ascontiguousarray(data).reshape(n_rows, *core)

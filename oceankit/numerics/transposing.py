@@ -20,8 +20,8 @@ CELLS_OF_A_MAP = 256
 _BYTES = 32
 
 
-def as_rows(columns: np.ndarray) -> np.ndarray:
-    """The transpose of a (steps, n) array as a C-contiguous (n, steps) one.
+def as_rows(columns: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """The transpose of a (steps, n) array as a C-contiguous (n, steps) one, or in ``out`` of that shape and the same type.
 
     NumPy's own copy goes through memory against its grain; by squares of vectors it takes a tenth of the time.
 
@@ -33,17 +33,21 @@ def as_rows(columns: np.ndarray) -> np.ndarray:
     # Kernels know no big-endian numbers, and no objects; whatever is as wide is moved alike.
     width = columns.dtype.itemsize
     if columns.dtype.kind not in "biufmM" or width not in (1, 2, 4, 8):
-        return np.ascontiguousarray(columns.T)
+        rows = np.ascontiguousarray(columns.T)
+        if out is None:
+            return rows
+        out[:] = rows
+        return out
     if columns.strides[1] != width and columns.shape[1] > 1:
         columns = np.ascontiguousarray(columns)
     plain = columns.view(np.dtype(f"u{width}"))
-    rows = np.empty(plain.shape[::-1], plain.dtype)
+    rows = np.empty(plain.shape[::-1], plain.dtype) if out is None else out.view(plain.dtype)
 
     def work(start: int, stop: int) -> None:
         _transpose(plain[:, start:stop], rows[start:stop], np.uint64(_BYTES // width))
 
     threads.over_blocks(work, rows.shape[0], block=CELLS_OF_A_MAP)
-    return rows.view(columns.dtype)
+    return rows.view(columns.dtype) if out is None else out
 
 
 @intrinsic

@@ -18,6 +18,9 @@ def test_as_rows(dtype, shape, apart):
     assert rows.flags.c_contiguous
     assert rows.dtype == columns.dtype
     np.testing.assert_array_equal(rows, columns.T)
+    whole = np.zeros((columns.shape[1], columns.shape[0] + 3), columns.dtype)
+    assert as_rows(columns, whole[:, 2:-1]) is not None
+    np.testing.assert_array_equal(whole, np.pad(columns.T, ((0, 0), (2, 1))))
 
 
 def test_a_part_of_maps():
