@@ -18,6 +18,8 @@ from oceankit.numerics import threads
 
 __all__ = ["heatwave_days", "heatwaves"]
 
+_ROWS = 32
+
 
 def heatwaves(
     field: xr.DataArray | xr.Dataset,
@@ -207,15 +209,20 @@ def events_of_rows(
 
     Categories of the days are written into the zeros of ``days`` (n, steps) int8.
     """
-    n, steps = rows.shape
-    o = rules.options
-    cells, records = follow(
-        native(rows), rules.packing.numbers, o.sign, mean, threshold, rules.places, rules.segments, 0, 0, False,
-        o.min_duration, o.max_gap, o.max_missing,
-        np.zeros((n, N_STATUS), np.int64), np.zeros((n, COLUMNS)), np.full(n, np.nan),
-        np.zeros((0, steps), np.int8) if days is None else days,
-    )  # fmt: skip
-    return cells, *metrics_of(records, rules.convention, o.sign)
+    steps, o = rows.shape[1], rules.options
+    none = np.zeros((0, steps), np.int8)
+    found = []
+    # Records of few cells stay in cache until metrics are made of them.
+    for start in range(0, max(1, len(rows)), _ROWS):
+        part = slice(start, start + _ROWS)
+        n = len(rows[part])
+        cells, records = follow(
+            native(rows[part]), rules.packing.numbers, o.sign, mean[part], threshold[part], rules.places, rules.segments,
+            0, 0, False, o.min_duration, o.max_gap, o.max_missing,
+            np.zeros((n, N_STATUS), np.int64), np.zeros((n, COLUMNS)), np.full(n, np.nan), none if days is None else days[part],
+        )  # fmt: skip
+        found.append((cells + start, *metrics_of(records, rules.convention, o.sign)))
+    return tuple(np.concatenate(columns) for columns in zip(*found, strict=True))
 
 
 def described(

@@ -79,7 +79,8 @@ def label(
 
     Notes
     -----
-    Runs of cells along each row are united with those they touch (union-find, smallest first). Beside the labels
+    Runs of cells along each row are united with those they touch (union-find, smallest first); where corners connect, runs of
+    two rows of two steps together. Beside the labels
     a block of steps takes at most 6 bytes per cell and step (a block has 2**24 of them, or is a chunk), and the record a
     few bytes for each part that meets another one at the edge of a block.
 
