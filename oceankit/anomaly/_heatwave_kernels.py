@@ -157,7 +157,11 @@ def _room(cells, records, n, more):
         return cells, records
     size = max(2 * cells.size, n + more)
     longer, wider = np.empty(size, np.int64), np.empty((size, COLUMNS))
-    longer[:n], wider[:n] = cells[:n], records[:n]
+    # Whole slices would bring Numba's messages about shapes with them, which take seconds to compile.
+    for k in range(n):
+        longer[k] = cells[k]
+        for column in range(COLUMNS):
+            wider[k, column] = records[k, column]
     return longer, wider
 
 
@@ -316,7 +320,8 @@ def follow(
                 _measure(record, row, flags, first, kept[EVENT_END], packing, sign, normal, level, places, kept)
                 if closed or not lasts:
                     cells[n] = cell
-                    ended[n] = record
+                    for column in range(COLUMNS):
+                        ended[n, column] = record[column]
                     n += 1
                     state, run, hole, gap = IDLE, 0, 0, 0
         kept[STATUS], kept[RUN], kept[HOLE], kept[GAP] = state, run, hole, gap
