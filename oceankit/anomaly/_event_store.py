@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from oceankit.fields.encoding import encoded
+from oceankit.fields.encoding import GROWING, encoded
 
 __all__ = ["EventStore"]
 
@@ -52,7 +52,7 @@ class EventStore:
 
     def _lay_out(self, events: xr.Dataset) -> None:
         growing = events.copy()
-        growing.encoding = {"unlimited_dims": {_DIM}}
+        growing.encoding = {GROWING: {_DIM}}
         self._begin(growing)
         self._encodings = {name: v.encoding for name, v in encoded(growing, "zarr").variables.items() if _DIM in v.dims}
         self._written = self._count = events.sizes[_DIM]

@@ -10,9 +10,10 @@ import zarr
 from oceankit.fields.conventions import bounds_of, is_time
 from oceankit.fields.files import StoreError
 
-__all__ = ["encoded"]
+__all__ = ["GROWING", "encoded"]
 
 _CHUNK_BYTES = 2**22
+GROWING = "growing_dims"
 _GROWTH = 2**17  # entries of a chunk along a dimension that grows
 _SMALL_BYTES = 2**16  # not worth compressing
 _TICKS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
@@ -24,14 +25,15 @@ _NO_DATE = np.iinfo(np.int64).min
 def encoded(ds: xr.Dataset, form: Literal["netcdf", "zarr"]) -> xr.Dataset:
     """A copy of ``ds`` whose encodings are those of our products; coordinates and objects must be in memory.
 
-    ``unlimited_dims`` in its own encoding names dimensions that will grow.
+    :data:`GROWING` in its own encoding names dimensions of tables that will grow. (What files call unlimited is inherited from
+    them, and says nothing of a product.)
 
     Raises
     ------
     StoreError
         If the format cannot hold a name, a type or an attribute.
     """
-    growing = set(ds.encoding.get("unlimited_dims", ()))
+    growing = set(ds.encoding.get(GROWING, ()))
     ds = ds.drop_encoding()
     bounds = bounds_of(ds)
     _check_attrs("the dataset", ds.attrs)

@@ -253,7 +253,7 @@ def test_attributes_that_clash_with_encodings(tmp_path):
     ds["nav_lat"] = (("y", "x"), np.zeros((2, 2)), {"units": "degrees_north", "bounds": "lost_bounds"})
     ds.sst.attrs.update(coordinates="nav_lon nav_lat gone", cell_measures="area: area", grid_mapping="nowhere")
     ds.sst.encoding.update(coordinates="nav_lon", dtype="int16", chunksizes=(9, 9), original_shape=(9, 9))
-    ds.encoding["unlimited_dims"] = {"time"}
+    ds.encoding["unlimited_dims"] = {"time", "y"}
     for suffix in FORMATS:
         write(ds, tmp_path / f"a.{suffix}")
         back = open_fields(tmp_path / f"a.{suffix}")
@@ -261,6 +261,7 @@ def test_attributes_that_clash_with_encodings(tmp_path):
         assert back.attrs["external_variables"] == "area"
         assert "grid_mapping" not in back.sst.attrs
         assert "bounds" not in back.nav_lat.attrs
+    assert zarr.open_group(tmp_path / "a.zarr", mode="r")["sst"].chunks == (2, 2)
     assert ds.sst.attrs["grid_mapping"] == "nowhere", "the caller's object was changed"
     assert "history" not in ds.attrs
 
