@@ -71,7 +71,8 @@ def conventions_of(obj: xr.Dataset | xr.DataArray) -> Any:
 
 
 def _nothing(variable: xr.DataArray) -> np.ndarray:
-    return np.broadcast_to(np.zeros((), variable.dtype), variable.shape)
+    # Only attributes are looked at; pandas has types that NumPy has not.
+    return np.broadcast_to(np.zeros((), np.int8), variable.shape)
 
 
 def _by_attributes(obj: xr.Dataset | xr.DataArray, kind: Kind) -> list[Hashable]:

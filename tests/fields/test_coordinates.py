@@ -4,6 +4,7 @@ import gc
 import weakref
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -75,3 +76,9 @@ def test_looking_for_coordinates_keeps_no_field(kind):
         assert gone() is None
     finally:
         gc.enable()
+
+
+def test_beside_columns_of_pandas_types():
+    columns = {"lon": [1.0, 2.0], "platform": pd.Categorical(["buoy", "ship"])}
+    ds = pd.DataFrame(columns, index=pd.Index([0, 1], name="obs")).to_xarray()
+    assert find(ds, "longitude").name == "lon"
