@@ -10,8 +10,9 @@ import numpy as np
 
 from oceankit.numerics.compiling import dividing, kernel
 from oceankit.numerics.covariance import correlation
-from oceankit.numerics.lanes import TARGETS, row_less_products
+from oceankit.numerics.lanes import row_less_products
 from oceankit.numerics.neighbours import search
+from oceankit.numerics.vectors import EIGHT
 
 
 @kernel
@@ -63,7 +64,7 @@ def _eliminate(matrix, n):
     The matrix is a multiple of eight wide; what lies before the diagonal is not used.
     """
     for i in range(n):
-        row_less_products(matrix, i, i // TARGETS * TARGETS)
+        row_less_products(matrix, i, i // EIGHT * EIGHT)
         diagonal = matrix[i, i]
         if not diagonal > 0.0:
             return False
@@ -118,10 +119,10 @@ def _apart(positions, n, n_horizontal, work):
 
     Rows begin at whole vectors before the diagonal and end at one behind the n-th column.
     """
-    end = (n + TARGETS - 1) // TARGETS * TARGETS
+    end = (n + EIGHT - 1) // EIGHT * EIGHT
     place = 0
     for a in range(n):
-        begin = a // TARGETS * TARGETS
+        begin = a // EIGHT * EIGHT
         row = work[place : place + end - begin]
         x, y = positions[0, begin:end], positions[1, begin:end]
         here, there = positions[0, a], positions[1, a]
@@ -138,10 +139,10 @@ def _apart(positions, n, n_horizontal, work):
 @dividing
 def _apart_along(positions, n, d, work):
     """The same along one more dimension, not squared."""
-    end = (n + TARGETS - 1) // TARGETS * TARGETS
+    end = (n + EIGHT - 1) // EIGHT * EIGHT
     place = 0
     for a in range(n):
-        begin = a // TARGETS * TARGETS
+        begin = a // EIGHT * EIGHT
         row, z = work[place : place + end - begin], positions[d, begin:end]
         for b in range(row.size):
             row[b] = abs(z[b] - positions[d, a])
@@ -158,10 +159,10 @@ def _covariances(positions, stds, n, n_horizontal, radius, function, squared, di
     for d in range(n_horizontal, positions.shape[0]):
         _apart_along(positions, n, d, distance)
         _correlated(function, distance[:place], rho[:place])
-    end = (n + TARGETS - 1) // TARGETS * TARGETS
+    end = (n + EIGHT - 1) // EIGHT * EIGHT
     place = 0
     for a in range(n):
-        begin = a // TARGETS * TARGETS
+        begin = a // EIGHT * EIGHT
         row, known, std = matrix[a, begin:n], rho[place : place + n - begin], stds[begin:n]
         for b in range(row.size):
             row[b] = stds[a] * std[b] * known[b]
@@ -181,7 +182,7 @@ def local_analysis(
     found, distances = np.empty(k, np.int64), np.empty(k)
     stack, gaps = np.empty((128, 2), np.int64), np.empty((128, 1 + at.shape[1]))
     # The two columns behind the matrix are the right-hand sides: covariance with the point, and innovations.
-    width = (k + 2 + TARGETS - 1) // TARGETS * TARGETS
+    width = (k + 2 + EIGHT - 1) // EIGHT * EIGHT
     matrix = np.zeros((k, width))
     near, near_std = np.zeros((at.shape[1], width)), np.empty(k)
     squared, distance, rho = np.empty(k * width), np.empty(k * width), np.empty(k * width)

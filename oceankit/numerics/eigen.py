@@ -7,7 +7,8 @@ chapters 7 and 8). Every inner loop runs along rows, in whole vectors.
 import math
 
 from oceankit.numerics.compiling import kernel
-from oceankit.numerics.lanes import TARGETS, row_add, row_add_two, rows_turn
+from oceankit.numerics.lanes import row_add, row_add_two, rows_turn
+from oceankit.numerics.vectors import EIGHT
 
 __all__ = ["symmetric", "width_of"]
 
@@ -20,7 +21,7 @@ def _tridiagonal(a, d, e, v, scale, w):
     n = d.size
     for k in range(n - 2):
         # Whole vectors: what lies in front of the columns that are left is neither right nor used any more.
-        first = (k + 1) // TARGETS * TARGETS
+        first = (k + 1) // EIGHT * EIGHT
         for j in range(v.shape[1]):
             v[k, j] = v[w, j] = 0.0
         square = 0.0
@@ -59,7 +60,7 @@ def _accumulated(v, scale, a, w, rows):
     for k in range(n - 3, -1, -1):
         if scale[k] == 0.0:
             continue
-        first = (k + 1) // TARGETS * TARGETS
+        first = (k + 1) // EIGHT * EIGHT
         for j in range(v.shape[1]):
             v[w, j] = 0.0
         for i in range(k + 1, n):
@@ -115,7 +116,7 @@ def _iterated(d, e, rows):
 @kernel
 def width_of(n):
     """Columns of the arrays for n by n numbers: whole vectors."""
-    return (n + TARGETS - 1) // TARGETS * TARGETS
+    return (n + EIGHT - 1) // EIGHT * EIGHT
 
 
 @kernel

@@ -2,7 +2,6 @@
 
 - Sixteen float32 (eight float64) fields side by side: one cache line a cell, one vector instruction a weight. A ``pack``
   is an array (cells, lanes) with the same cell of several fields in each row; the lanes fill 64 bytes.
-- Eight targets of one field side by side, their cells gathered from a row. Weights are (most entries, targets).
 - Rows of small matrices, which are a few vectors long.
 """
 
@@ -13,25 +12,17 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from oceankit.numerics.vectors import F64, I32, I64, load, loaded, place_of, spread, turned
+from oceankit.numerics.vectors import EIGHT, F64, I32, I64, load, place_of, spread, turned
 
 __all__ = [
-    "TARGETS",
-    "any_missing",
-    "fill_missing",
     "lanes_of",
     "mean_lanes",
     "row_add",
     "row_add_two",
     "row_less_products",
     "rows_turn",
-    "sum_gathered",
-    "sum_valid_gathered",
     "transpose_tile",
 ]
-
-TARGETS = 8
-"""Targets of one field that are summed side by side, as float64."""
 
 _BYTES = 64
 _AHEAD = 512
@@ -161,151 +152,6 @@ def transpose_tile(typingctx, source, row, column, target, to_row, to_column):  
     return signature, generate
 
 
-# ---- eight targets of one field -----------------------------------------------------------------------------------------
-
-
-def _gathered(context: Any, builder: ir.IRBuilder, kinds: Any, args: Any, i: Any, valid: bool) -> Any:
-    """Weighted sums of cells gathered from a row for targets i..i+8: (weighted sum, weights of what is valid)."""
-    row, columns, values = (context.make_array(kinds[k])(context, builder, args[k]) for k in range(3))
-    single = kinds[0].dtype == types.float32
-    narrow, wide = ir.VectorType(ir.FloatType() if single else F64, TARGETS), ir.VectorType(F64, TARGETS)
-    index, pointers = ir.VectorType(I64, TARGETS), ir.VectorType(ir.PointerType(), TARGETS)
-    truth = ir.VectorType(ir.IntType(1), TARGETS)
-    kind_of = ir.FunctionType(narrow, [pointers, I32, truth, narrow])
-    name = f"llvm.masked.gather.v{TARGETS}f{32 if single else 64}.v{TARGETS}p0"
-    gather = builder.module.globals.get(name) or ir.Function(builder.module, kind_of, name)
-    most, width = (builder.extract_value(values.shape, k) for k in range(2))
-    first, size = (
-        spread(builder, builder.ptrtoint(row.data, I64), index),
-        ir.Constant(index, [2 + (not single)] * TARGETS),
-    )
-    none = ir.Constant(wide, None)
-    before = builder.block
-    head, body, after = (builder.append_basic_block(n) for n in ("head", "body", "after"))
-    builder.branch(head)
-    builder.position_at_end(head)
-    k, total, weight = builder.phi(I64), builder.phi(wide), builder.phi(wide)
-    for phi, begin in ((k, ir.Constant(I64, 0)), (total, none), (weight, none)):
-        phi.add_incoming(begin, before)
-    builder.cbranch(builder.icmp_signed("<", k, most), body, after)
-    builder.position_at_end(body)
-    at = builder.add(builder.mul(k, width), i)
-    cells = loaded(builder, columns.data, at, ir.VectorType(I32, TARGETS), 4)
-    w = loaded(builder, values.data, at, wide, 8)
-    places = builder.add(first, builder.shl(builder.zext(cells, index), size))
-    asked = builder.inttoptr(places, pointers), ir.Constant(I32, 4), ir.Constant(truth, [1] * TARGETS)
-    x = builder.call(gather, [*asked, ir.Constant(narrow, None)])
-    x = builder.fpext(x, wide) if single else x
-    if valid:
-        there = builder.fcmp_ordered("ord", x, x)
-        x, w = builder.select(there, x, none), builder.select(there, w, none)
-    total.add_incoming(builder.fadd(total, builder.fmul(w, x)), body)
-    weight.add_incoming(builder.fadd(weight, w) if valid else weight, body)
-    k.add_incoming(builder.add(k, ir.Constant(I64, 1)), body)
-    builder.branch(head)
-    builder.position_at_end(after)
-    return total, weight
-
-
-@intrinsic
-def sum_gathered(typingctx, row, columns, values, i, out):  # noqa: ARG001
-    """``out[i:i + 8] = sum(values[k, i:i + 8] * row[columns[k, i:i + 8]] for k)``, all C-contiguous."""
-    signature = types.void(row, columns, values, types.int64, out)
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        total, _ = _gathered(context, builder, signature.args, args, args[3], False)
-        array = context.make_array(signature.args[4])(context, builder, args[4])
-        place = builder.bitcast(builder.gep(array.data, [args[3]]), total.type.as_pointer())
-        builder.store(total, place).align = 8
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-@intrinsic
-def sum_valid_gathered(typingctx, row, columns, values, i, valid, weight):  # noqa: ARG001
-    """The same over what is not missing, and the sums of its weights."""
-    signature = types.void(row, columns, values, types.int64, valid, weight)
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        found = _gathered(context, builder, signature.args, args, args[3], True)
-        for k, value in zip((4, 5), found, strict=True):
-            array = context.make_array(signature.args[k])(context, builder, args[k])
-            place = builder.bitcast(builder.gep(array.data, [args[3]]), value.type.as_pointer())
-            builder.store(value, place).align = 8
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-@intrinsic
-def fill_missing(typingctx, valid, weight, rows, number, factors, bend, i, least, out):  # noqa: ARG001
-    """Weighted means over rows for what is NaN in ``out[i:i + 8]``, where their weights reach ``least``.
-
-    Sums go over ``valid[r, i:i + 8]``, and over ``weight[r, i:i + 8]``, for r in ``rows[:number]``. The k-th row's share is
-    ``w0 + b (w1 + b w2)`` with ``factors[:, k]`` (w0, w1, w2) and b in ``bend[i:i + 8]``. All arrays are C-contiguous.
-    """
-    signature = types.void(valid, weight, rows, types.int64, factors, bend, types.int64, types.float64, out)
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        valid, weight, rows, factors, bend, out = (
-            context.make_array(signature.args[k])(context, builder, args[k]) for k in (0, 1, 2, 4, 5, 8)
-        )
-        number, i, least = args[3], args[6], args[7]
-        wide, none = ir.VectorType(F64, TARGETS), ir.Constant(ir.VectorType(F64, TARGETS), None)
-        element = ir.FloatType() if signature.args[8].dtype == types.float32 else F64
-        narrow = ir.VectorType(element, TARGETS)
-        width, many = (builder.extract_value(a.shape, 1) for a in (valid, factors))
-        b = loaded(builder, bend.data, i, wide, 8)
-        before = builder.block
-        head, body, after = (builder.append_basic_block(n) for n in ("head", "body", "after"))
-        builder.branch(head)
-        builder.position_at_end(head)
-        k, total, share = builder.phi(I64), builder.phi(wide), builder.phi(wide)
-        for phi, first in ((k, ir.Constant(I64, 0)), (total, none), (share, none)):
-            phi.add_incoming(first, before)
-        builder.cbranch(builder.icmp_signed("<", k, number), body, after)
-        builder.position_at_end(body)
-        at = builder.add(builder.mul(builder.load(builder.gep(rows.data, [k])), width), i)
-        w0, w1, w2 = (
-            spread(builder, builder.load(builder.gep(factors.data, [builder.add(k, shift)])), wide)
-            for shift in (builder.mul(many, ir.Constant(I64, p)) for p in range(3))
-        )
-        by = builder.fadd(w0, builder.fmul(b, builder.fadd(w1, builder.fmul(b, w2))))
-        for phi, array in ((total, valid), (share, weight)):
-            phi.add_incoming(builder.fadd(phi, builder.fmul(by, loaded(builder, array.data, at, wide, 8))), body)
-        k.add_incoming(builder.add(k, ir.Constant(I64, 1)), body)
-        builder.branch(head)
-        builder.position_at_end(after)
-        enough = builder.and_(
-            builder.fcmp_ordered(">=", share, spread(builder, least, wide)), builder.fcmp_ordered(">", share, none)
-        )
-        mean = builder.select(enough, builder.fdiv(total, share), ir.Constant(wide, [float("nan")] * TARGETS))
-        mean = builder.fptrunc(mean, narrow) if narrow != wide else mean
-        place = builder.bitcast(builder.gep(out.data, [i]), narrow.as_pointer())
-        old = load(builder, place, 4)
-        result = builder.select(builder.fcmp_unordered("uno", old, old), mean, old)
-        builder.store(result, place).align = 4
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-@intrinsic
-def any_missing(typingctx, row, i):  # noqa: ARG001
-    """Whether any of ``row[i:i + 8]`` is NaN."""
-    signature = types.boolean(row, types.int64)
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, args[0])
-        element = ir.FloatType() if signature.args[0].dtype == types.float32 else F64
-        x = loaded(builder, array.data, args[1], ir.VectorType(element, TARGETS), 4)
-        bits = builder.bitcast(builder.fcmp_unordered("uno", x, x), ir.IntType(TARGETS))
-        return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
-
-    return signature, generate
-
-
 # ---- rows of small matrices ---------------------------------------------------------------------------------------------
 
 
@@ -317,7 +163,7 @@ def _along_rows(
     ``which`` are pairs of places in ``args``: an array and the number of its row. ``body_of`` makes of a vector of each
     those that replace some of them: pairs of (which, vector).
     """
-    wide = ir.VectorType(F64, TARGETS)
+    wide = ir.VectorType(F64, EIGHT)
     arrays = [context.make_array(kinds[a])(context, builder, args[a]) for a, _ in which]
     width = builder.extract_value(arrays[0].shape, 1)
     rows = [
@@ -335,7 +181,7 @@ def _along_rows(
     places = [builder.bitcast(builder.gep(row, [j]), wide.as_pointer()) for row in rows]
     for k, value in body_of([load(builder, place, 8) for place in places]):
         builder.store(value, places[k]).align = 8
-    j.add_incoming(builder.add(j, ir.Constant(I64, TARGETS)), body)
+    j.add_incoming(builder.add(j, ir.Constant(I64, EIGHT)), body)
     builder.branch(head)
     builder.position_at_end(after)
 
@@ -346,7 +192,7 @@ def row_add(typingctx, target, i, factor, source, k, begin):  # noqa: ARG001
     signature = types.void(target, types.int64, types.float64, source, types.int64, types.int64)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        factor = spread(builder, args[2], ir.VectorType(F64, TARGETS))
+        factor = spread(builder, args[2], ir.VectorType(F64, EIGHT))
         _along_rows(
             context, builder, signature.args, args, ((0, 1), (3, 4)), args[5],
             lambda v: [(0, builder.fadd(v[0], builder.fmul(factor, v[1])))],
@@ -363,7 +209,7 @@ def row_add_two(typingctx, target, i, factor, source, k, second, other, m, begin
     signature = types.void(target, number, types.float64, source, number, types.float64, other, number, number)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        f, g = (spread(builder, args[k], ir.VectorType(F64, TARGETS)) for k in (2, 5))
+        f, g = (spread(builder, args[k], ir.VectorType(F64, EIGHT)) for k in (2, 5))
         _along_rows(
             context, builder, signature.args, args, ((0, 1), (3, 4), (6, 7)), args[8],
             lambda v: [(0, builder.fadd(v[0], builder.fadd(builder.fmul(f, v[1]), builder.fmul(g, v[2]))))],
@@ -379,7 +225,7 @@ def rows_turn(typingctx, rows, i, k, c, s):  # noqa: ARG001
     signature = types.void(rows, types.int64, types.int64, types.float64, types.float64)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        c, s = (spread(builder, args[k], ir.VectorType(F64, TARGETS)) for k in (3, 4))
+        c, s = (spread(builder, args[k], ir.VectorType(F64, EIGHT)) for k in (3, 4))
         _along_rows(
             context, builder, signature.args, args, ((0, 1), (0, 2)), ir.Constant(I64, 0),
             lambda v: [
@@ -394,8 +240,8 @@ def rows_turn(typingctx, rows, i, k, c, s):  # noqa: ARG001
 
 def _less_products(builder: ir.IRBuilder, data: Any, width: Any, i: Any, c: Any, many: int) -> None:
     """Some vectors of row i, from column c on, less the products of the rows before it; sums stay in registers."""
-    wide, zero = ir.VectorType(F64, TARGETS), ir.Constant(I64, 0)
-    name = f"llvm.fmuladd.v{TARGETS}f64"
+    wide, zero = ir.VectorType(F64, EIGHT), ir.Constant(I64, 0)
+    name = f"llvm.fmuladd.v{EIGHT}f64"
     fused = builder.module.globals.get(name) or ir.Function(
         builder.module, ir.FunctionType(wide, [wide] * 3), name=name
     )
@@ -403,7 +249,7 @@ def _less_products(builder: ir.IRBuilder, data: Any, width: Any, i: Any, c: Any,
     def vectors(row: Any) -> list[Any]:
         start = builder.gep(data, [builder.add(builder.mul(row, width), c)])
         return [
-            builder.bitcast(builder.gep(start, [ir.Constant(I64, TARGETS * k)]), wide.as_pointer()) for k in range(many)
+            builder.bitcast(builder.gep(start, [ir.Constant(I64, EIGHT * k)]), wide.as_pointer()) for k in range(many)
         ]
 
     def less(totals: list[Any], j: Any, used: Any = None) -> list[Any]:
@@ -456,7 +302,7 @@ def row_less_products(typingctx, m, i, c):  # noqa: ARG001
         builder.position_at_end(head)
         c = builder.phi(I64)
         c.add_incoming(args[2], before)
-        step = ir.Constant(I64, most * TARGETS)
+        step = ir.Constant(I64, most * EIGHT)
         builder.cbranch(builder.icmp_signed("<=", builder.add(c, step), width), body, rest)
         builder.position_at_end(body)
         _less_products(builder, array.data, width, args[1], c, most)
@@ -464,7 +310,7 @@ def row_less_products(typingctx, m, i, c):  # noqa: ARG001
         builder.branch(head)
         # What is left is done at once.
         builder.position_at_end(rest)
-        left = builder.sdiv(builder.sub(width, c), ir.Constant(I64, TARGETS))
+        left = builder.sdiv(builder.sub(width, c), ir.Constant(I64, EIGHT))
         switch = builder.switch(left, done)
         for many in range(1, most):
             block = builder.append_basic_block(f"last{many}")

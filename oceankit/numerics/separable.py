@@ -13,8 +13,18 @@ import numpy as np
 
 from oceankit.numerics import threads
 from oceankit.numerics.compiling import helper, kernel
-from oceankit.numerics.lanes import TARGETS, any_missing, fill_missing, sum_gathered, sum_valid_gathered
+from oceankit.numerics.row_vectors import (
+    any_missing,
+    blend_rows,
+    fill_missing,
+    lay_rows,
+    mend_means,
+    sum_laid,
+    sum_rows,
+    sum_valid_laid,
+)
 from oceankit.numerics.sparse import Rows, sums
+from oceankit.numerics.vectors import EIGHT
 
 __all__ = ["Axes", "Prepared", "apply", "coverage", "make", "prepare", "rows_of"]
 
@@ -48,9 +58,11 @@ def make(
     lat: Rows, lon: Rows, *, front: int = 0, made: np.ndarray | None = None, bend: np.ndarray | None = None,
     column_bend: np.ndarray | None = None,
 ) -> Axes:  # fmt: skip
-    """Axes, without rows made and without a bend unless given. Weights that bend are of two rows at most."""
-    if bend is not None and np.diff(lat.start).max(initial=0) > 2:
-        raise ValueError("weights that bend are of at most two rows for each target row")
+    """Axes, without rows made and without a bend unless given. Weights bend between two rows: what one gains the other loses."""
+    if bend is not None and bend.shape[0] > 1:
+        pairs = lat.start[:-1][np.diff(lat.start) == 2]
+        if np.diff(lat.start).max(initial=0) > 2 or np.any(bend[1:, pairs] != -bend[1:, pairs + 1]):
+            raise ValueError("weights bend between two rows: what the one gains by it the other loses")
     made = np.empty((0, 2), np.int64) if made is None else made
     bend = lat.values[None] if bend is None else bend
     # Summing along a row takes four times as long as adding a row.
@@ -64,13 +76,18 @@ class _Sums(NamedTuple):
     """The arrays of axes as kernels take them."""
 
     start: np.ndarray
-    columns: np.ndarray
+    rows: np.ndarray
+    """int64: the extended row of each entry of lat"""
+    used: np.ndarray
+    """int64: the extended rows in use in ascending order, the last repeated to fill eights"""
+    place: np.ndarray
+    """int64: which of those each entry is"""
     bend: np.ndarray
     column_bend: np.ndarray
     front: int
     made: np.ndarray
     along: np.ndarray
-    """uint32 (most entries, targets and some more to fill vectors)"""
+    """uint32 (most entries, targets and some more to fill eights)"""
     values: np.ndarray
 
 
@@ -90,7 +107,12 @@ def prepare(axes: Axes) -> Prepared:
     """What depends on the weights alone."""
     along, values = _padded(axes.lon)
     column_bend = np.pad(axes.column_bend, (0, along.shape[1] - axes.column_bend.size))
-    raw = _Sums(axes.lat.start, axes.lat.columns, axes.bend, column_bend, axes.front, axes.made, along, values)
+    rows = axes.lat.columns.astype(np.int64)
+    used, place = np.unique(rows, return_inverse=True)
+    used = np.pad(used, (0, -used.size % EIGHT), mode="edge") if used.size else used
+    raw = _Sums(
+        axes.lat.start, rows, used, place.astype(np.int64), axes.bend, column_bend, axes.front, axes.made, along, values
+    )
     full, full_along = sums(axes.lat), sums(axes.lon)
     with np.errstate(divide="ignore"):
         by_row, by_column = (np.where(f > 0.0, 1.0 / f, np.nan) for f in (full, full_along))
@@ -116,23 +138,17 @@ def apply(
     # A single field is shared among threads, in blocks long enough that source rows used by two of them are few.
     pieces = 8 if n < 8 else 1
     block = -(-out.shape[1] // pieces)
-    of_field = _columns_first if axes.columns_first else _rows_first
 
     def work(number: int, _: int) -> None:
         f, piece = divmod(number, pieces)
         rows = slice(piece * block, min((piece + 1) * block, out.shape[1]))
-        if rows.start < out.shape[1]:
-            of_field(
-                fields[f],
-                given.means,
-                others,
-                rows.start,
-                given.full[rows],
-                given.full_along,
-                least,
-                strict,
-                out[f, rows],
-            )
+        if rows.start >= out.shape[1]:
+            return
+        coverage = rows.start, given.full[rows], given.full_along, least, strict
+        if axes.columns_first:
+            _columns_first(fields[f], given.means, others, *coverage, out[f, rows])
+        else:
+            _rows_first(fields[f], given.means, others, instead is None, *coverage, out[f, rows])
 
     threads.over_blocks(work, n * pieces, block=1)
     return out.reshape(n, out.shape[1] * out.shape[2])
@@ -174,97 +190,138 @@ def _row(field, made, front, e):
     return field[e - front] if e < front + ny else made[e - ny]
 
 
-# Sums over rows: small loops over few arrays each are what the compiler makes vectors of.
+class _Nearby(NamedTuple):
+    """Some extended rows of the field where they lie, or, where one of them is made, copies of them."""
+
+    rows: np.ndarray
+    """int64: the number of each, or of its copy"""
+    copies: np.ndarray
+
+
+@helper
+def _nearby(given, field):
+    most = np.int64(EIGHT)
+    for j in range(given.start.size - 1):
+        most = max(most, given.start[j + 1] - given.start[j])
+    return _Nearby(np.empty(most, np.int64), np.empty((most, field.shape[1]), field.dtype))
+
+
+@helper
+def _look_up(field, made, front, rows, low, high, nearby):
+    """Fill ``nearby`` with the extended rows ``rows[low:high]``; returns whether they are copies."""
+    copied = False
+    for k in range(high - low):
+        row = nearby.rows[k] = rows[low + k] - front
+        copied |= row < 0 or row >= field.shape[0]
+    if copied:
+        for k in range(high - low):
+            nearby.rows[k] = k
+            nearby.copies[k] = _row(field, made, front, rows[low + k])
+    return copied
+
+
+# ---- sums along source rows, kept while rows of targets use them ----------------------------------------------------------
+
+
+class _Kept(NamedTuple):
+    """Sums along the source rows in use, eight of them at a time: the b-th eight lie in the slots of b modulo some number."""
+
+    which: np.ndarray
+    """int64: the eight that are there, -1 for none"""
+    gaps: np.ndarray
+    """bool: whether any of their sums is missing"""
+    total: np.ndarray
+    """float64 (slots, targets)"""
+    weight: np.ndarray
+    pack: np.ndarray
+    nearby: _Nearby
+
+
+@helper
+def _kept(given, first, rows, field):
+    """Room for the source rows that eight rows of targets use."""
+    most = np.int64(1)
+    for j in range(first, first + rows):
+        low, high = np.int64(2**62), np.int64(-1)
+        for k in range(given.start[j], given.start[min(j + EIGHT, first + rows)]):
+            low, high = min(low, given.place[k]), max(high, given.place[k])
+        if high >= 0:
+            most = max(most, high // EIGHT - low // EIGHT + 1)
+    shape = most * EIGHT, given.along.shape[1]
+    pack = np.empty((_filled(field.shape[1]), EIGHT))
+    return _Kept(
+        np.full(most, -1), np.zeros(most, np.bool_), np.empty(shape), np.empty(shape), pack, _nearby(given, field)
+    )
+
+
+@helper
+def _filled(n):
+    """Up to whole eights."""
+    return (n + EIGHT - 1) // EIGHT * EIGHT
+
+
+@helper
+def _lay(rows, which, pack):
+    """Eight rows side by side."""
+    for c in range(0, rows.shape[1], EIGHT):
+        lay_rows(rows, which, 0, c, pack)
+
+
+@helper
+def _lay_sources(field, made, given, eight, kept):
+    if _look_up(field, made, given.front, given.used, eight * EIGHT, (eight + 1) * EIGHT, kept.nearby):
+        _lay(kept.nearby.copies, kept.nearby.rows, kept.pack)
+    else:
+        _lay(field, kept.nearby.rows, kept.pack)
 
 
 @kernel
-def _one(out, a, p):
-    for x in range(out.size):
-        out[x] = a * p[x]
+def _keep(field, made, given, eight, at, kept):
+    """Keep the sums of these eight of the rows in use."""
+    kept.which[at], gaps = eight, False
+    _lay_sources(field, made, given, eight, kept)
+    total = kept.total[at * EIGHT : (at + 1) * EIGHT]
+    for i in range(0, given.along.shape[1], EIGHT):
+        gaps |= sum_laid(kept.pack, given.along, given.values, i, total)
+    kept.gaps[at] = gaps
 
 
 @kernel
-def _two(out, a, p, b, q):
-    for x in range(out.size):
-        out[x] = a * p[x] + b * q[x]
+def _keep_valid(field, made, given, eight, at, kept):
+    """The same with sums over what is not missing."""
+    kept.which[at] = eight
+    _lay_sources(field, made, given, eight, kept)
+    slots = slice(at * EIGHT, (at + 1) * EIGHT)
+    total, weight = kept.total[slots], kept.weight[slots]
+    for i in range(0, given.along.shape[1], EIGHT):
+        sum_valid_laid(kept.pack, given.along, given.values, i, total, weight)
 
 
 @kernel
-def _three(out, a, p, b, q, c, r):
-    for x in range(out.size):
-        out[x] = (a * p[x] + b * q[x]) + c * r[x]
+def _again(field, made, given, first, begin, end, kept, slots, least, out):
+    """The targets of some rows that came out missing, from sums along source rows over what is there."""
+    for row in range(begin, end):
+        low, high, ready = given.start[first + row], given.start[first + row + 1], False
+        for i in range(0, out.shape[1], EIGHT):
+            if not any_missing(out, row, i):
+                continue
+            if not ready:
+                for k in range(low, high):
+                    eight = given.place[k] // EIGHT
+                    at = eight % kept.which.size
+                    if kept.which[at] != eight:
+                        _keep_valid(field, made, given, eight, at, kept)
+                    slots[k] = at * EIGHT + given.place[k] % EIGHT
+                ready = True
+            fill_missing(
+                kept.total, kept.weight, slots[low:high], given.bend, low, given.column_bend, least, out, row, i
+            )
 
 
-@kernel
-def _four(out, a, p, b, q, c, r, d, s):
-    for x in range(out.size):
-        out[x] = ((a * p[x] + b * q[x]) + c * r[x]) + d * s[x]
+# ---- fields, eight rows of targets at a time ------------------------------------------------------------------------------
 
-
-@kernel
-def _add_two(out, a, p, b, q):
-    for x in range(out.size):
-        out[x] = (out[x] + a * p[x]) + b * q[x]
-
-
-@kernel
-def _add(out, a, p):
-    for x in range(out.size):
-        out[x] += a * p[x]
-
-
-@kernel
-def _two_bent(out, weights, bend, p, q):
-    a0, a1, a2, b0, b1, b2 = weights
-    for x in range(out.size):
-        b = bend[x]
-        out[x] = (a0 + b * (a1 + b * a2)) * p[x] + (b0 + b * (b1 + b * b2)) * q[x]
-
-
-@kernel
-def _copy(values, out):
-    for x in range(out.size):
-        out[x] = values[x]
-
-
-@kernel
-def _sum_rows(rows, made, front, ring, columns, w, begin, end, room, out):
-    """Weighted sum of the extended rows ``columns[begin:end] % ring``, float64 on the way; ``room`` is its scratch."""
-    n, k = end - begin, begin
-    if n == 0:
-        out[:] = np.nan
-        return
-    a = _row(rows, made, front, np.int64(columns[k]) % ring)
-    if n == 1:
-        _one(out, w[k], a)
-        return
-    b = _row(rows, made, front, np.int64(columns[k + 1]) % ring)
-    if n == 2:
-        _two(out, w[k], a, w[k + 1], b)
-        return
-    c = _row(rows, made, front, np.int64(columns[k + 2]) % ring)
-    if n == 3:
-        _three(out, w[k], a, w[k + 1], b, w[k + 2], c)
-        return
-    d = _row(rows, made, front, np.int64(columns[k + 3]) % ring)
-    if n == 4:
-        _four(out, w[k], a, w[k + 1], b, w[k + 2], c, w[k + 3], d)
-        return
-    _four(room, w[k], a, w[k + 1], b, w[k + 2], c, w[k + 3], d)
-    for k in range(begin + 4, end - 1, 2):
-        a = _row(rows, made, front, np.int64(columns[k]) % ring)
-        b = _row(rows, made, front, np.int64(columns[k + 1]) % ring)
-        _add_two(room, w[k], a, w[k + 1], b)
-    if n % 2 == 1:
-        _add(room, w[end - 1], _row(rows, made, front, np.int64(columns[end - 1]) % ring))
-    _copy(room, out)
-
-
-@kernel
-def _along(row, columns, values, out):
-    """Weighted sums along a row; the arrays are padded to whole vectors."""
-    for i in range(0, out.size, TARGETS):
-        sum_gathered(row, columns, values, i, out)
+_CHUNK = 512
+"""Columns of rows that are summed together: a few rows of so many stay in the first cache."""
 
 
 @kernel
@@ -277,147 +334,154 @@ def _too_little(full_row, full, least, out):
 
 
 @kernel
-def _missing_groups(out, groups):
-    """Where the groups of targets begin of which any is missing; returns how many there are."""
-    count, whole = 0, out.size - out.size % TARGETS
-    for i in range(0, whole, TARGETS):
-        groups[count] = i
-        count += any_missing(out, i)
-    for i in range(whole, out.size):
-        if out[i] != out[i]:
-            groups[count] = whole
-            return count + 1
-    return count
-
-
-@helper
-def _factors(given, j, factors):
-    """The weights of row j, and what they bend by."""
-    for k in range(given.start[j], given.start[j + 1]):
-        for p in range(given.bend.shape[0]):
-            factors[p, k - given.start[j]] = given.bend[p, k]
-
-
-@helper
-def _fill(groups, count, valid, weight, rows, number, factors, bend, least, tail, out):
-    for g in range(count):
-        i = groups[g]
-        if i + TARGETS <= out.size:
-            fill_missing(valid, weight, rows, number, factors, bend, i, least, out)
-        else:
-            tail[i : out.size] = out[i:]
-            fill_missing(valid, weight, rows, number, factors, bend, i, least, tail)
-            out[i:] = tail[i : out.size]
-
-
-@helper
-def _again_from_rows(field, made, given, j, least, groups, count, room, tail, out):
-    """The targets of row j that came out missing: means over what is there, gathered from the source's rows."""
-    rows, factors, valid, weight = room
-    first, number = given.start[j], given.start[j + 1] - given.start[j]
-    _factors(given, j, factors)
-    for k in range(number):
-        rows[k] = k
-        row = _row(field, made, given.front, np.int64(given.columns[first + k]))
-        for g in range(count):
-            sum_valid_gathered(row, given.along, given.values, groups[g], valid[k], weight[k])
-    _fill(groups, count, valid, weight, rows, number, factors, given.column_bend, least, tail, out)
-
-
-@helper
-def _again_from_sums(field, made, given, j, least, groups, count, room, tail, held, out):
-    """The same from sums along each source row, which are kept: the next rows of targets use them too."""
-    rows, factors, valid, weight = room
-    first, number = given.start[j], given.start[j + 1] - given.start[j]
-    _factors(given, j, factors)
-    for k in range(number):
-        e = np.int64(given.columns[first + k])
-        s = rows[k] = e % held.size
-        if held[s] != e:
-            held[s] = e
-            row = _row(field, made, given.front, e)
-            for i in range(0, given.along.shape[1], TARGETS):
-                sum_valid_gathered(row, given.along, given.values, i, valid[s], weight[s])
-    _fill(groups, count, valid, weight, rows, number, factors, given.column_bend, least, tail, out)
-
-
-@helper
-def _room(given, held):
-    """For the rows of one target: which they are, their weights; for ``held`` rows sums over what is there."""
-    most = np.int64(1)
-    for j in range(given.start.size - 1):
-        most = max(most, given.start[j + 1] - given.start[j])
-    held, width = max(held, most), given.along.shape[1]
-    return np.empty(most, np.int64), np.zeros((3, most)), np.empty((held, width)), np.empty((held, width))
-
-
-@kernel
-def _rows_first(field, means, others, first, full, full_along, least, strict, out):
-    """Sum whole source rows first, then along them: for targets coarser than the source."""
-    made, made_again = _made(field, means.made), _made(field, others.made)
-    summed, more, total = np.empty(field.shape[1]), np.empty(field.shape[1]), np.empty(means.along.shape[1])
-    thinnest, ring, w = full_along.min(), np.int64(2**62), means.bend[0]
-    room, groups = _room(others, 1), np.empty(total.size // TARGETS, np.int64)
-    tail = np.zeros(total.size, field.dtype)
-    for j in range(out.shape[0]):
-        begin, end = means.start[first + j], means.start[first + j + 1]
-        _sum_rows(field, made, means.front, ring, means.columns, w, begin, end, more, summed)
-        _along(summed, means.along, means.values, total)
-        _copy(total, out[j])
-        if not (thinnest * full[j] > 0.0 and thinnest * full[j] >= least):
-            _too_little(full[j], full_along, least, out[j])
-        count = 0 if strict else _missing_groups(out[j], groups)
-        if count > 0:
-            _again_from_rows(field, made_again, others, first + j, least, groups, count, room, tail, out[j])
-
-
-@kernel
-def _ring(given, first, rows):
-    """How many source rows those of targets use at most."""
-    most = np.int64(1)
-    for j in range(first, first + rows):
-        if given.start[j] < given.start[j + 1]:
-            low, high = given.columns[given.start[j]], given.columns[given.start[j + 1] - 1]
-            most = max(most, np.int64(high) - np.int64(low) + 1)
-    return most
-
-
-@kernel
 def _columns_first(field, means, others, first, full, full_along, least, strict, out):
-    """Sum along each source row first, and keep the rows in use: for targets finer than the source."""
+    """Sum along each source row first, then over rows: for targets finer than the source."""
     made, made_again = _made(field, means.made), _made(field, others.made)
-    start, columns, w, width = means.start, means.columns, means.bend[0], means.along.shape[1]
-    ring, again = _ring(means, first, out.shape[0]), 1 if strict else _ring(others, first, out.shape[0])
-    held, rows, more = np.full(ring, -1), np.empty((ring, width)), np.empty(width)
-    held_again = np.full(again, -1)
-    thinnest, nothing = full_along.min(), np.empty((0, 0))
-    room, groups = _room(others, again), np.empty(width // TARGETS, np.int64)
-    tail = np.zeros(width, field.dtype)
-    for j in range(out.shape[0]):
-        begin, end = start[first + j], start[first + j + 1]
-        for k in range(begin, end):
-            e = np.int64(columns[k])
-            if held[e % ring] != e:
-                held[e % ring] = e
-                _along(_row(field, made, means.front, e), means.along, means.values, rows[e % ring])
-        if means.bend.shape[0] > 1 and end > begin:
-            p, q = rows[np.int64(columns[begin]) % ring], rows[np.int64(columns[end - 1]) % ring]
-            _two_bent(out[j], _weights_of_two(means.bend, begin, end), means.column_bend, p, q)
-        else:
-            _sum_rows(rows, nothing, 0, ring, columns, w, begin, end, more, out[j])
-        if not (thinnest * full[j] > 0.0 and thinnest * full[j] >= least):
-            _too_little(full[j], full_along, least, out[j])
-        count = 0 if strict else _missing_groups(out[j], groups)
-        if count > 0:
-            _again_from_sums(field, made_again, others, first + j, least, groups, count, room, tail, held_again, out[j])
+    kept, slots = _kept(means, first, full.size, field), np.empty(means.place.size, np.int64)
+    kept_again, slots_again = _kept(others, first, full.size, field), np.empty(others.place.size, np.int64)
+    thinnest, bends, width = full_along.min(), means.bend.shape[0] > 1, out.shape[1]
+    for j in range(0, full.size, EIGHT):
+        end = min(j + EIGHT, full.size)
+        for k in range(means.start[first + j], means.start[first + end]):
+            eight = means.place[k] // EIGHT
+            at = eight % kept.which.size
+            if kept.which[at] != eight:
+                _keep(field, made, means, eight, at, kept)
+            slots[k] = at * EIGHT + means.place[k] % EIGHT
+        for a in range(0, width, _CHUNK):
+            b = min(a + _CHUNK, width)
+            for i in range(j, end):
+                low, high = means.start[first + i], means.start[first + i + 1]
+                if bends and high > low:
+                    one, other = slots[low], slots[high - 1]
+                    blend_rows(kept.total, one, other, means.bend, low, means.column_bend, a, b, out, i)
+                else:
+                    sum_rows(kept.total, slots[low:high], means.bend, low, a, b, 0, out, i)
+        gaps = False
+        for k in range(means.start[first + j], means.start[first + end]):
+            gaps |= kept.gaps[slots[k] // EIGHT]
+        for i in range(j, end):
+            if not (thinnest * full[i] > 0.0 and thinnest * full[i] >= least):
+                _too_little(full[i], full_along, least, out[i])
+                gaps = True
+        if gaps and not strict:
+            _again(field, made_again, others, first, j, end, kept_again, slots_again, least, out)
+
+
+class _Eight(NamedTuple):
+    """Means over source rows for eight rows of targets, and sums along those."""
+
+    mean: np.ndarray
+    """float64 (8, columns)"""
+    share: np.ndarray
+    """float64 (8, columns): share of the weights that is not missing"""
+    mean_pack: np.ndarray
+    """float64 (columns, 8)"""
+    share_pack: np.ndarray
+    total: np.ndarray
+    """float64 (8, targets)"""
+    weight: np.ndarray
+    gaps: np.ndarray
+    """bool: which eights of the columns miss anything"""
+    partial: np.ndarray
+    """bool: which eights of the columns have shares other than one in the pack"""
+    missing: np.ndarray
+    """bool: which eights of the targets miss anything"""
+    order: np.ndarray
+    """0 to 7"""
 
 
 @helper
-def _weights_of_two(bend, begin, end):
-    """Weights, and what they bend by, of one or two rows; the second is nothing where there is one."""
-    k, m = begin, end - 1
-    second = 1.0 if m > k else 0.0
-    return bend[0, k], bend[1, k], bend[2, k], second * bend[0, m], second * bend[1, m], second * bend[2, m]
+def _eight(n_columns, width):
+    padded = _filled(n_columns)
+    rows, packs, along = (EIGHT, padded), (padded, EIGHT), (EIGHT, width)
+    return _Eight(
+        np.zeros(rows), np.zeros(rows), np.empty(packs), np.ones(packs), np.empty(along), np.empty(along),
+        np.zeros(padded // EIGHT, np.bool_), np.zeros(padded // EIGHT, np.bool_), np.zeros(width // EIGHT, np.bool_),
+        np.arange(EIGHT),
+    )  # fmt: skip
+
+
+@kernel
+def _rows_first(field, means, others, same, first, full, full_along, least, strict, out):
+    """Sum source rows first, then along them: for targets coarser than the source. ``same``: others are the same axes."""
+    made, made_again = _made(field, means.made), _made(field, others.made)
+    eight, nearby = _eight(field.shape[1], means.along.shape[1]), _nearby(means, field)
+    kept_again, slots_again = (
+        _kept(others, first, 0 if same else full.size, field),
+        np.empty(others.place.size, np.int64),
+    )
+    thinnest = full_along.min()
+    for j in range(0, full.size, EIGHT):
+        end, gaps = min(j + EIGHT, full.size), False
+        _mean_rows(field, made, means, first + j, first + end, nearby, eight.mean)
+        for c in range(eight.gaps.size):
+            eight.gaps[c] = lay_rows(eight.mean, eight.order, 0, c * EIGHT, eight.mean_pack)
+        for t in range(eight.missing.size):
+            eight.missing[t] = sum_laid(eight.mean_pack, means.along, means.values, t * EIGHT, eight.total)
+            gaps |= eight.missing[t]
+        for i in range(j, end):
+            for t in range(out.shape[1]):
+                out[i, t] = eight.total[i - j, t]
+            if not (thinnest * full[i] > 0.0 and thinnest * full[i] >= least):
+                _too_little(full[i], full_along, least, out[i])
+        if same and gaps and not strict:
+            _again_from_means(field, made, means, others, first, j, end, full, least, nearby, eight, out)
+        elif not (same or strict):
+            _again(field, made_again, others, first, j, end, kept_again, slots_again, least, out)
+
+
+@kernel
+def _mean_rows(field, made, given, begin, end, nearby, mean):
+    """Weighted means of the source rows of some target rows; those of the next are asked for ahead."""
+    n_columns = field.shape[1]
+    for j in range(begin, end):
+        low, high = given.start[j], given.start[j + 1]
+        copied = _look_up(field, made, given.front, given.rows, low, high, nearby)
+        which = nearby.rows[: high - low]
+        if copied or low == high:
+            sum_rows(nearby.copies, which, given.bend, low, 0, n_columns, 0, mean, j - begin)
+            continue
+        ahead = given.rows[given.start[j + 2] - 1] - given.rows[high - 1] if j + 2 < given.start.size else 0
+        if ahead < 0 or which[-1] + ahead >= field.shape[0]:
+            ahead = 0
+        sum_rows(field, which, given.bend, low, 0, n_columns, ahead, mean, j - begin)
+
+
+@kernel
+def _again_from_means(field, made, given, others, first, j, end, full, least, nearby, eight, out):
+    """The targets of eight rows that came out missing, from means over source rows of what is there."""
+    for i in range(j, end):
+        low, high, r = given.start[first + i], given.start[first + i + 1], i - j
+        copied = _look_up(field, made, given.front, given.rows, low, high, nearby)
+        which = nearby.rows[: high - low]
+        for c in range(eight.gaps.size):
+            if eight.gaps[c] and copied:
+                mend_means(nearby.copies, which, given.bend, low, c * EIGHT, eight.mean, eight.share, r)
+            elif eight.gaps[c]:
+                mend_means(field, which, given.bend, low, c * EIGHT, eight.mean, eight.share, r)
+    for c in range(eight.gaps.size):
+        x = c * EIGHT
+        if eight.gaps[c]:
+            lay_rows(eight.mean, eight.order, 0, x, eight.mean_pack)
+            lay_rows(eight.share, eight.order, 0, x, eight.share_pack)
+        elif eight.partial[c]:
+            eight.share_pack[x : x + EIGHT] = 1.0
+        eight.partial[c] = eight.gaps[c]
+    for t in range(eight.missing.size):
+        if eight.missing[t]:
+            x = t * EIGHT
+            sum_laid(eight.mean_pack, others.along, others.values, x, eight.total)
+            sum_laid(eight.share_pack, others.along, others.values, x, eight.weight)
+            for i in range(j, end):
+                if full[i] > 0.0:
+                    which, enough = eight.order[i - j : i - j + 1], least / full[i]
+                    fill_missing(
+                        eight.total, eight.weight, which, _AS_THEY_ARE, 0, others.column_bend, enough, out, i, x
+                    )
+
+
+_AS_THEY_ARE = np.ones((1, 1))
 
 
 def _padded(lon: Rows) -> tuple[np.ndarray, np.ndarray]:
@@ -426,11 +490,13 @@ def _padded(lon: Rows) -> tuple[np.ndarray, np.ndarray]:
     Weights of zero stand on a column that is in use anyway.
     """
     counts = np.diff(lon.start)
+    if not lon.values.size:
+        lon = lon._replace(columns=np.zeros(1, np.uint32), values=np.zeros(1))
     most = max(1, int(counts.max(initial=0)))
     at = lon.start[:-1] + np.minimum(np.arange(most)[:, None], np.maximum(counts - 1, 0))
     at = np.minimum(at, max(lon.values.size - 1, 0))
     there = np.arange(most)[:, None] < counts
-    fill = (0, 0), (0, -counts.size % TARGETS)
+    fill = (0, 0), (0, -counts.size % EIGHT)
     return np.pad(lon.columns[at], fill), np.pad(np.where(there, lon.values[at], 0.0), fill)
 
 

@@ -5,9 +5,24 @@ from typing import Any
 
 import llvmlite.ir as ir
 
-__all__ = ["F64", "I32", "I64", "called", "folded", "load", "loaded", "place_of", "reduced", "spread", "turned"]
+__all__ = [
+    "EIGHT",
+    "F64",
+    "I32",
+    "I64",
+    "called",
+    "folded",
+    "load",
+    "loaded",
+    "place_of",
+    "reduced",
+    "spread",
+    "turned",
+]
 
 I32, I64, F64 = ir.IntType(32), ir.IntType(64), ir.DoubleType()
+EIGHT = 8
+"""Float64 numbers of a vector, and rows or targets that are worked on side by side."""
 
 
 def place_of(context: Any, builder: ir.IRBuilder, kind: Any, value: Any, row: Any, column: Any, kind_of: Any) -> Any:
@@ -82,9 +97,10 @@ def folded(
         value.add_incoming(start, before)
     builder.cbranch(builder.icmp_signed("<", k, size), body, after)
     builder.position_at_end(body)
-    for value, following in zip(values, step(k, *values), strict=True):
-        value.add_incoming(following, body)
-    k.add_incoming(builder.add(k, ir.Constant(I64, stride)), body)
+    following = step(k, *values)
+    for value, new in zip(values, following, strict=True):
+        value.add_incoming(new, builder.block)
+    k.add_incoming(builder.add(k, ir.Constant(I64, stride)), builder.block)
     builder.branch(head)
     builder.position_at_end(after)
     return values
