@@ -155,10 +155,10 @@ def _bending(builder: ir.IRBuilder, weights: Any, k: Any) -> list[Any]:
 
 
 class _Entries:
-    """A target's entries: the numbers of its rows, and where the first of its weights stands."""
+    """Entries of a target: the numbers of its rows, and its weights."""
 
-    def __init__(self, context: Any, builder: ir.IRBuilder, kinds: Any, args: Any, begin: Any):
-        self.builder, self.begin = builder, begin
+    def __init__(self, context: Any, builder: ir.IRBuilder, kinds: Any, args: Any):
+        self.builder = builder
         self.which, self.weights = (
             context.make_array(k)(context, builder, a) for k, a in zip(kinds, args, strict=True)
         )
@@ -167,38 +167,47 @@ class _Entries:
     def row(self, k: Any) -> Any:
         return _element(self.builder, self.which, k)
 
-    def weight(self, k: Any) -> Any:
-        return _weight(self.builder, self.weights, self.builder.add(self.begin, k))
+    def weight(self, first: Any, k: Any) -> Any:
+        """The k-th weight, where the first stands at ``first``."""
+        return _weight(self.builder, self.weights, self.builder.add(first, k))
 
 
 @intrinsic
-def sum_rows(typingctx, rows, which, weights, first, begin, end, ahead, out, i):  # noqa: ARG001
+def sum_rows(typingctx, rows, which, weights, firsts, begin, end, ahead, out, i):  # noqa: ARG001
     """``out[i, x] = sum(weights[0, first + k] * rows[which[k], x] for k)`` for the columns x from ``begin`` to ``end``.
 
+    ``firsts`` is a tuple of ``first``, or of two where row i + 1 of ``out`` is made of the same rows: they are read once.
     ``begin`` is a multiple of eight; ``end`` is one, too, or the width. The rows that many ``ahead`` are asked for, where
     that is not 0.
     """
     number = types.int64
-    signature = types.void(rows, which, weights, number, number, number, number, out, number)
+    signature = types.void(rows, which, weights, firsts, number, number, number, out, number)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         kinds = signature.args
         source, target = (_Rows(context, builder, kinds[k], args[k]) for k in (0, 7))
-        entries = _Entries(context, builder, kinds[1:3], args[1:3], args[3])
-        ahead, i = args[6], args[8]
+        entries, ahead = _Entries(context, builder, kinds[1:3], args[1:3]), args[6]
+        firsts = [builder.extract_value(args[3], t) for t in range(kinds[3].count)]
 
         def sums(x: Any, vectors: int, partly: bool) -> None:
             places = [builder.add(x, _number(EIGHT * v)) for v in range(vectors)]
 
             def step(k: Any, *totals: Any) -> list[Any]:
-                row, w = entries.row(k), entries.weight(k)
+                row = entries.row(k)
                 if not partly:
                     with builder.if_then(builder.icmp_signed("!=", ahead, _number(0))):
                         source.ask_for(builder.add(row, ahead), x, vectors)
-                return [_sum(builder, w, source.load(row, p, partly), t) for p, t in zip(places, totals, strict=True)]
+                values = [source.load(row, p, partly) for p in places]
+                return [
+                    _sum(builder, entries.weight(first, k), value, totals[vectors * t + v])
+                    for t, first in enumerate(firsts)
+                    for v, value in enumerate(values)
+                ]
 
-            for p, total in zip(places, folded(builder, entries.size, 1, [_NONE] * vectors, step), strict=True):
-                target.store(total, i, p, partly)
+            totals = folded(builder, entries.size, 1, [_NONE] * vectors * len(firsts), step)
+            for n, total in enumerate(totals):
+                t, v = divmod(n, vectors)
+                target.store(total, builder.add(args[8], _number(t)), places[v], partly)
 
         _over(builder, args[4], args[5], sums)
         return context.get_dummy_value()
@@ -207,27 +216,30 @@ def sum_rows(typingctx, rows, which, weights, first, begin, end, ahead, out, i):
 
 
 @intrinsic
-def blend_rows(typingctx, rows, one, other, weights, k, bend, begin, end, out, i):  # noqa: ARG001
+def blend_rows(typingctx, rows, one, other, weights, firsts, bend, begin, end, out, i):  # noqa: ARG001
     """``out[i, x] = w * rows[one, x] + (1 - w) * rows[other, x]`` with ``w = w0 + b (w1 + b w2)``, b in ``bend[x]``.
 
-    w0, w1, w2 are ``weights[:, k]``; columns are those of :func:`sum_rows`.
+    w0, w1, w2 are ``weights[:, first]``; ``firsts`` and the columns are as in :func:`sum_rows`.
     """
     number = types.int64
-    signature = types.void(rows, number, number, weights, number, bend, number, number, out, number)
+    signature = types.void(rows, number, number, weights, firsts, bend, number, number, out, number)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         kinds = signature.args
         source, powers, target = (_Rows(context, builder, kinds[k], args[k]) for k in (0, 5, 8))
         weights = context.make_array(kinds[3])(context, builder, args[3])
-        w0, w1, w2 = _bending(builder, weights, args[4])
+        bending = [_bending(builder, weights, builder.extract_value(args[4], t)) for t in range(kinds[4].count)]
 
         def blend(x: Any, vectors: int, partly: bool) -> None:
             for v in range(vectors):
                 place = builder.add(x, _number(EIGHT * v))
                 b = powers.load(_number(0), place, partly)
                 p, q = (source.load(args[k], place, partly) for k in (1, 2))
-                w = _sum(builder, b, _sum(builder, b, w2, w1), w0)
-                target.store(_sum(builder, w, builder.fsub(p, q), q), args[9], place, partly)
+                difference = builder.fsub(p, q)
+                for t, (w0, w1, w2) in enumerate(bending):
+                    w = _sum(builder, b, _sum(builder, b, w2, w1), w0)
+                    mean = _sum(builder, w, difference, q)
+                    target.store(mean, builder.add(args[9], _number(t)), place, partly)
 
         _over(builder, args[6], args[7], blend)
         return context.get_dummy_value()
@@ -247,8 +259,8 @@ def mend_means(typingctx, rows, which, weights, first, column, mean, share, i): 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         kinds = signature.args
         source, mean, share = (_Rows(context, builder, kinds[k], args[k]) for k in (0, 5, 6))
-        entries = _Entries(context, builder, kinds[1:3], args[1:3], args[3])
-        column, i = args[4], args[7]
+        entries = _Entries(context, builder, kinds[1:3], args[1:3])
+        first, column, i = args[3], args[4], args[7]
 
         def there(k: Any, before: Any) -> list[Any]:
             x = source.load(entries.row(k), column, True)
@@ -256,7 +268,7 @@ def mend_means(typingctx, rows, which, weights, first, column, mean, share, i): 
 
         def add(k: Any, total: Any, weight: Any) -> list[Any]:
             x = source.load(entries.row(k), column, True)
-            return list(_add_valid(builder, entries.weight(k), x, total, weight))
+            return list(_add_valid(builder, entries.weight(first, k), x, total, weight))
 
         def store(old: Any, total: Any, weight: Any) -> None:
             gap = builder.fcmp_unordered("uno", old, old)
@@ -423,15 +435,15 @@ def fill_missing(typingctx, valid, weight, which, factors, first, bend, least, o
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         kinds = signature.args
         valid, weight, powers, out = (_Rows(context, builder, kinds[k], args[k]) for k in (0, 1, 5, 7))
-        entries = _Entries(context, builder, kinds[2:4], args[2:4], args[4])
-        least, j, i = args[6], args[8], args[9]
+        entries = _Entries(context, builder, kinds[2:4], args[2:4])
+        first, least, j, i = args[4], args[6], args[8], args[9]
         b = powers.load(_number(0), i)
         bends = builder.icmp_signed(">", builder.extract_value(entries.weights.shape, 0), _number(1))
 
         def factor(k: Any) -> Any:
-            w0, straight = entries.weight(k), builder.block
+            w0, straight = entries.weight(first, k), builder.block
             with builder.if_then(bends):
-                _, w1, w2 = _bending(builder, entries.weights, builder.add(args[4], k))
+                _, w1, w2 = _bending(builder, entries.weights, builder.add(first, k))
                 bent, turned_to = _sum(builder, b, _sum(builder, b, w2, w1), w0), builder.block
             by = builder.phi(_WIDE)
             by.add_incoming(w0, straight)

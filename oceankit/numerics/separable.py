@@ -229,7 +229,7 @@ class _Kept(NamedTuple):
     which: np.ndarray
     """int64: the eight that are there, -1 for none"""
     gaps: np.ndarray
-    """bool: whether any of their sums is missing"""
+    """bool: whether anything is missing there"""
     total: np.ndarray
     """float64 (slots, targets)"""
     weight: np.ndarray
@@ -262,28 +262,28 @@ def _filled(n):
 
 @helper
 def _lay(rows, which, pack):
-    """Eight rows side by side."""
+    """Eight rows side by side; returns whether anything is missing."""
+    gaps = False
     for c in range(0, rows.shape[1], EIGHT):
-        lay_rows(rows, which, 0, c, pack)
+        gaps |= lay_rows(rows, which, 0, c, pack)
+    return gaps
 
 
 @helper
 def _lay_sources(field, made, given, eight, kept):
     if _look_up(field, made, given.front, given.used, eight * EIGHT, (eight + 1) * EIGHT, kept.nearby):
-        _lay(kept.nearby.copies, kept.nearby.rows, kept.pack)
-    else:
-        _lay(field, kept.nearby.rows, kept.pack)
+        return _lay(kept.nearby.copies, kept.nearby.rows, kept.pack)
+    return _lay(field, kept.nearby.rows, kept.pack)
 
 
 @kernel
 def _keep(field, made, given, eight, at, kept):
     """Keep the sums of these eight of the rows in use."""
-    kept.which[at], gaps = eight, False
-    _lay_sources(field, made, given, eight, kept)
+    kept.which[at] = eight
+    kept.gaps[at] = _lay_sources(field, made, given, eight, kept)
     total = kept.total[at * EIGHT : (at + 1) * EIGHT]
     for i in range(0, given.along.shape[1], EIGHT):
-        gaps |= sum_laid(kept.pack, given.along, given.values, i, total)
-    kept.gaps[at] = gaps
+        sum_laid(kept.pack, given.along, given.values, i, total)
 
 
 @kernel
@@ -333,6 +333,16 @@ def _too_little(full_row, full, least, out):
             out[i] = np.nan
 
 
+@helper
+def _same_rows(given, j):
+    """Whether target row j + 1 is made of the same source rows as j."""
+    low, high, end = given.start[j], given.start[j + 1], given.start[j + 2]
+    same = end - high == high - low
+    for k in range(low, high):
+        same = same and given.place[k] == given.place[k + high - low]
+    return same
+
+
 @kernel
 def _columns_first(field, means, others, first, full, full_along, least, strict, out):
     """Sum along each source row first, then over rows: for targets finer than the source."""
@@ -350,13 +360,21 @@ def _columns_first(field, means, others, first, full, full_along, least, strict,
             slots[k] = at * EIGHT + means.place[k] % EIGHT
         for a in range(0, width, _CHUNK):
             b = min(a + _CHUNK, width)
-            for i in range(j, end):
+            i = j
+            while i < end:
                 low, high = means.start[first + i], means.start[first + i + 1]
+                one, other = (slots[low], slots[high - 1]) if high > low else (0, 0)
+                which, both = slots[low:high], i + 1 < end and _same_rows(means, first + i)
                 if bends and high > low:
-                    one, other = slots[low], slots[high - 1]
-                    blend_rows(kept.total, one, other, means.bend, low, means.column_bend, a, b, out, i)
+                    if both:
+                        blend_rows(kept.total, one, other, means.bend, (low, high), means.column_bend, a, b, out, i)
+                    else:
+                        blend_rows(kept.total, one, other, means.bend, (low,), means.column_bend, a, b, out, i)
+                elif both:
+                    sum_rows(kept.total, which, means.bend, (low, high), a, b, 0, out, i)
                 else:
-                    sum_rows(kept.total, slots[low:high], means.bend, low, a, b, 0, out, i)
+                    sum_rows(kept.total, which, means.bend, (low,), a, b, 0, out, i)
+                i += 1 + both
         gaps = False
         for k in range(means.start[first + j], means.start[first + end]):
             gaps |= kept.gaps[slots[k] // EIGHT]
@@ -440,12 +458,12 @@ def _mean_rows(field, made, given, begin, end, nearby, mean):
         copied = _look_up(field, made, given.front, given.rows, low, high, nearby)
         which = nearby.rows[: high - low]
         if copied or low == high:
-            sum_rows(nearby.copies, which, given.bend, low, 0, n_columns, 0, mean, j - begin)
+            sum_rows(nearby.copies, which, given.bend, (low,), 0, n_columns, 0, mean, j - begin)
             continue
         ahead = given.rows[given.start[j + 2] - 1] - given.rows[high - 1] if j + 2 < given.start.size else 0
         if ahead < 0 or which[-1] + ahead >= field.shape[0]:
             ahead = 0
-        sum_rows(field, which, given.bend, low, 0, n_columns, ahead, mean, j - begin)
+        sum_rows(field, which, given.bend, (low,), 0, n_columns, ahead, mean, j - begin)
 
 
 @kernel
