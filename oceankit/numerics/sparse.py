@@ -146,6 +146,8 @@ def unnamed(name: str, arrays: dict[str, np.ndarray]) -> Rows:
 _PACKED = 20_480
 """Most cells that are laid side by side at a time: what a core's second cache holds."""
 _ROWS = 32_768
+_FEW = 8_192
+"""Rows of a single field that are worth a thread."""
 
 
 class Blocks(NamedTuple):
@@ -154,8 +156,8 @@ class Blocks(NamedTuple):
     bounds: np.ndarray
     low: np.ndarray
     high: np.ndarray
-    full: np.ndarray
-    """float64 (rows,): sum of the weights of each row"""
+    by: np.ndarray
+    """float64 (rows,): one by the sum of the weights of each row, NaN where that is none"""
 
 
 def plan(rows: Rows) -> Blocks:
@@ -168,7 +170,9 @@ def plan(rows: Rows) -> Blocks:
         return Blocks(bounds, low, high, np.empty(0))
     # Rows without entries have none of their own: low is past all columns there, high before.
     low, high = np.minimum.reduceat(low, bounds[:-1]), np.maximum.reduceat(high, bounds[:-1])
-    return Blocks(bounds, np.minimum(low, high), high, sums(rows))
+    full = sums(rows)
+    with np.errstate(divide="ignore"):
+        return Blocks(bounds, np.minimum(low, high), high, np.where(full > 0.0, 1.0 / full, np.nan))
 
 
 @kernel
@@ -232,13 +236,13 @@ def apply(rows: Rows, blocks: Blocks, fields: np.ndarray, least: float, strict: 
     few = fields.shape[0] - fields.shape[0] % lanes if 2 * (fields.shape[0] % lanes) <= lanes else fields.shape[0]
 
     def one_by_one(begin: int, end: int) -> None:
-        given = rows.start[begin : end + 1], rows.columns, rows.values, blocks.full[begin:end], least, strict
+        given = rows.start[begin : end + 1], rows.columns, rows.values, blocks.by[begin:end], least, strict
         _apply_each(fields, *given, out[:, begin:end])
 
     def side_by_side(b: int, _: int) -> None:
         begin, end = blocks.bounds[b], blocks.bounds[b + 1]
         low, high = blocks.low[b], blocks.high[b]
-        given = rows.start[begin : end + 1], rows.columns, rows.values, blocks.full[begin:end], least, strict
+        given = rows.start[begin : end + 1], rows.columns, rows.values, blocks.by[begin:end], least, strict
         # Laying cells side by side pays where they are used more than once or so.
         n = few if high - low <= 1.2 * (rows.start[end] - rows.start[begin]) else 0
         if n:
@@ -249,7 +253,7 @@ def apply(rows: Rows, blocks: Blocks, fields: np.ndarray, least: float, strict: 
     if few:
         threads.over_blocks(side_by_side, blocks.low.size, block=1)
     else:
-        threads.over_blocks(one_by_one, rows.shape[0], block=_ROWS)
+        threads.over_blocks(one_by_one, rows.shape[0], block=max(_FEW, rows.shape[0] // 16))
     return out
 
 
@@ -269,23 +273,23 @@ def _pack(fields, first, low, high, pack):
 
 
 @helper
-def _scale(full, least):
+def _scale(by, least):
     """What makes a mean of a sum of all; NaN where even all is too little."""
-    return 1.0 / full if full > 0.0 and full >= least else np.nan
+    return by if by * least <= 1.0 else np.nan
 
 
 @kernel
-def _apply_lanes(fields, n, low, high, start, columns, values, full, least, strict, out):
+def _apply_lanes(fields, n, low, high, start, columns, values, by, least, strict, out):
     lanes = 16 if fields.itemsize == 4 else 8
     pack, tile = np.empty((high - low, lanes), fields.dtype), np.empty((lanes, lanes), fields.dtype)
-    rows = full.size
+    rows = by.size
     for first in range(0, n, lanes):
         _pack(fields, first, low, high, pack)
         here = min(lanes, n - first)
         for i in range(0, rows, lanes):
             some = min(lanes, rows - i)
             for j in range(i, i + some):
-                scale = _scale(full[j], least)
+                scale = _scale(by[j], least)
                 mean_lanes(pack, columns, values, start[j], start[j + 1], low, scale, least, strict, tile, j - i)
             if some == lanes and here == lanes:
                 transpose_tile(tile, 0, 0, out, first, i)
@@ -296,7 +300,7 @@ def _apply_lanes(fields, n, low, high, start, columns, values, full, least, stri
 
 
 @kernel
-def _apply_each(fields, start, columns, values, full, least, strict, out):
+def _apply_each(fields, start, columns, values, by, least, strict, out):
     """Four fields at a time, then field by field, with the arithmetic of the lanes.
 
     Entries are counted by unsigned numbers: those need no check for negatives.
@@ -304,31 +308,41 @@ def _apply_each(fields, start, columns, values, full, least, strict, out):
     n = fields.shape[0]
     for f in range(0, n - n % 4, 4):
         a, b, c, d = fields[f], fields[f + 1], fields[f + 2], fields[f + 3]
-        for i in range(full.size):
+        for i in range(by.size):
             ta = tb = tc = td = 0.0
             for k in range(np.uint64(start[i]), np.uint64(start[i + 1])):
                 column, w = columns[k], values[k]
                 ta, tb, tc, td = ta + w * a[column], tb + w * b[column], tc + w * c[column], td + w * d[column]
-            scale = _scale(full[i], least)
+            scale = _scale(by[i], least)
             out[f, i], out[f + 1, i], out[f + 2, i], out[f + 3, i] = ta * scale, tb * scale, tc * scale, td * scale
             total = ta + tb + tc + td
             if total != total and scale == scale and not strict:
                 _partial_four(a, b, c, d, start[i], start[i + 1], columns, values, least, out, f, i)
     for f in range(n - n % 4, n):
         field, row = fields[f], out[f]
-        for i in range(full.size):
-            total = 0.0
-            for k in range(np.uint64(start[i]), np.uint64(start[i + 1])):
+        k = np.uint64(start[0])
+        for i in range(by.size):
+            total, end, scale = 0.0, np.uint64(start[i + 1]), by[i]
+            while k < end:
                 total += values[k] * field[columns[k]]
-            row[i] = total * _scale(full[i], least)
-            if total != total and not strict:
-                total = weight = 0.0
-                for k in range(np.uint64(start[i]), np.uint64(start[i + 1])):
-                    value = field[columns[k]]
-                    if value == value:
-                        total += values[k] * value
-                        weight += values[k]
-                row[i] = _mean(total, weight, least)
+                k += np.uint64(1)
+            if total == total and scale * least <= 1.0:
+                row[i] = total * scale
+            elif strict:
+                row[i] = np.nan
+            else:
+                row[i] = _mean_of_valid(field, start[i], start[i + 1], columns, values, least)
+
+
+@kernel
+def _mean_of_valid(field, begin, end, columns, values, least):
+    total = weight = 0.0
+    for k in range(np.uint64(begin), np.uint64(end)):
+        value = field[columns[k]]
+        if value == value:
+            total += values[k] * value
+            weight += values[k]
+    return _mean(total, weight, least)
 
 
 @helper

@@ -349,13 +349,13 @@ def test_sparse_rows_agree_with_numpy(n, strict, dtype):
     expected[(valid @ matrix.T) < 0.5] = np.nan
     if strict:
         expected[:, :] = np.where(~valid @ (matrix.T != 0), np.nan, expected)
-    out = sparse.apply(rows, sparse.plan(rows), fields, 0.5, strict)
+    blocks = sparse.plan(rows)
+    out = sparse.apply(rows, blocks, fields, 0.5, strict)
     assert out.dtype == dtype
     digits = 1e-6 if dtype == np.float32 else 1e-12
     np.testing.assert_allclose(out, expected, rtol=digits, atol=digits)
     each = np.empty_like(out)
-    full = sparse.sums(rows)
-    sparse._apply_each.py_func(fields, rows.start, rows.columns, rows.values, full, 0.5, strict, each)
+    sparse._apply_each.py_func(fields, rows.start, rows.columns, rows.values, blocks.by, 0.5, strict, each)
     np.testing.assert_array_equal(each, out)
 
 
