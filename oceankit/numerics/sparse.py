@@ -158,6 +158,8 @@ class Blocks(NamedTuple):
     high: np.ndarray
     by: np.ndarray
     """float64 (rows,): one by the sum of the weights of each row, NaN where that is none"""
+    means: bool
+    """Whether all sums are one but for rounding"""
 
 
 def plan(rows: Rows) -> Blocks:
@@ -167,12 +169,15 @@ def plan(rows: Rows) -> Blocks:
     bounds = np.empty(rows.shape[0] + 1, np.int64)
     bounds = bounds[: _cut(low, high, bounds) + 1]
     if bounds.size == 1:
-        return Blocks(bounds, low, high, np.empty(0))
+        return Blocks(bounds, low, high, np.empty(0), False)
     # Rows without entries have none of their own: low is past all columns there, high before.
     low, high = np.minimum.reduceat(low, bounds[:-1]), np.maximum.reduceat(high, bounds[:-1])
     full = sums(rows)
     with np.errstate(divide="ignore"):
-        return Blocks(bounds, np.minimum(low, high), high, np.where(full > 0.0, 1.0 / full, np.nan))
+        by = np.where(full > 0.0, 1.0 / full, np.nan)
+    one = np.abs(full - 1.0) < 2e-15
+    by[one] = 1.0
+    return Blocks(bounds, np.minimum(low, high), high, by, bool(one.all()))
 
 
 @kernel
@@ -236,7 +241,9 @@ def apply(rows: Rows, blocks: Blocks, fields: np.ndarray, least: float, strict: 
     few = fields.shape[0] - fields.shape[0] % lanes if 2 * (fields.shape[0] % lanes) <= lanes else fields.shape[0]
 
     def one_by_one(begin: int, end: int) -> None:
-        given = rows.start[begin : end + 1], rows.columns, rows.values, blocks.by[begin:end], least, strict
+        # What need not be read of weights that are means as they stand is a quarter of all.
+        by = None if blocks.means and least <= 1.0 else blocks.by[begin:end]
+        given = rows.start[begin : end + 1], rows.columns, rows.values, by, least, strict
         _apply_each(fields, *given, out[:, begin:end])
 
     def side_by_side(b: int, _: int) -> None:
@@ -301,36 +308,33 @@ def _apply_lanes(fields, n, low, high, start, columns, values, by, least, strict
 
 @kernel
 def _apply_each(fields, start, columns, values, by, least, strict, out):
-    """Four fields at a time, then field by field, with the arithmetic of the lanes.
+    """Four fields at a time, then field by field, with the arithmetic of the lanes; without ``by`` weights are means.
 
     Entries are counted by unsigned numbers: those need no check for negatives.
     """
     n = fields.shape[0]
     for f in range(0, n - n % 4, 4):
         a, b, c, d = fields[f], fields[f + 1], fields[f + 2], fields[f + 3]
-        for i in range(by.size):
+        for i in range(out.shape[1]):
             ta = tb = tc = td = 0.0
             for k in range(np.uint64(start[i]), np.uint64(start[i + 1])):
                 column, w = columns[k], values[k]
                 ta, tb, tc, td = ta + w * a[column], tb + w * b[column], tc + w * c[column], td + w * d[column]
-            scale = _scale(by[i], least)
+            scale = 1.0 if by is None else _scale(by[i], least)
             out[f, i], out[f + 1, i], out[f + 2, i], out[f + 3, i] = ta * scale, tb * scale, tc * scale, td * scale
             total = ta + tb + tc + td
             if total != total and scale == scale and not strict:
                 _partial_four(a, b, c, d, start[i], start[i + 1], columns, values, least, out, f, i)
     for f in range(n - n % 4, n):
-        field, row = fields[f], out[f]
-        k = np.uint64(start[0])
-        for i in range(by.size):
-            total, end, scale = 0.0, np.uint64(start[i + 1]), by[i]
+        field, row, k = fields[f], out[f], np.uint64(start[0])
+        for i in range(out.shape[1]):
+            total, end = 0.0, np.uint64(start[i + 1])
             while k < end:
                 total += values[k] * field[columns[k]]
                 k += np.uint64(1)
-            if total == total and scale * least <= 1.0:
-                row[i] = total * scale
-            elif strict:
-                row[i] = np.nan
-            else:
+            scale = 1.0 if by is None else _scale(by[i], least)
+            row[i] = total * scale
+            if total != total and scale == scale and not strict:
                 row[i] = _mean_of_valid(field, start[i], start[i + 1], columns, values, least)
 
 
