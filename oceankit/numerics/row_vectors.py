@@ -387,8 +387,8 @@ def sum_laid(typingctx, pack, columns, values, i, out):  # noqa: ARG001
 
 @intrinsic
 def sum_valid_laid(typingctx, pack, columns, values, i, valid, weight):  # noqa: ARG001
-    """The same over what is not missing, and the sums of its weights."""
-    signature = types.void(pack, columns, values, types.int64, valid, weight)
+    """The same over what is not missing, and the sums of its weights; returns whether there is anything."""
+    signature = types.boolean(pack, columns, values, types.int64, valid, weight)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         laid = _Laid(context, builder, signature.args, args)
@@ -398,10 +398,16 @@ def sum_valid_laid(typingctx, pack, columns, values, i, valid, weight):  # noqa:
                 totals, weights = laid.valid()
                 laid.store(totals, 4)
                 laid.store(weights, 5)
+                some = _any(builder, [builder.fcmp_ordered("!=", w, _NONE) for w in weights])
+                mended = builder.block
             with whole:
                 laid.store(tile, 4)
                 laid.store(laid.weights(), 5)
-        return context.get_dummy_value()
+                all_there = builder.block
+        there = builder.phi(some.type)
+        there.add_incoming(some, mended)
+        there.add_incoming(ir.Constant(some.type, 1), all_there)
+        return there
 
     return signature, generate
 

@@ -326,12 +326,12 @@ def _apply_each(fields, start, columns, values, by, least, strict, out):
             if total != total and scale == scale and not strict:
                 _partial_four(a, b, c, d, start[i], start[i + 1], columns, values, least, out, f, i)
     for f in range(n - n % 4, n):
-        field, row, k = fields[f], out[f], np.uint64(start[0])
+        field, row, at = fields[f], out[f], np.uint64(start[0])
         for i in range(out.shape[1]):
             total, end = 0.0, np.uint64(start[i + 1])
-            while k < end:
-                total += values[k] * field[columns[k]]
-                k += np.uint64(1)
+            while at < end:
+                total += values[at] * field[columns[at]]
+                at += np.uint64(1)
             scale = 1.0 if by is None else _scale(by[i], least)
             row[i] = total * scale
             if total != total and scale == scale and not strict:
