@@ -15,6 +15,7 @@ __all__ = [
     "apply",
     "coverage",
     "divide",
+    "divide_by_wholes",
     "entries_of",
     "first_columns",
     "from_fixed",
@@ -90,6 +91,22 @@ def _divide(start, values, by):
     for i in range(start.size - 1):
         for k in range(start[i], start[i + 1]):
             values[k] /= by[i]
+
+
+def divide_by_wholes(rows: Rows, wholes: np.ndarray) -> None:
+    """The same by numbers that rows add up to, or to less: what is whole but for rounding adds up to one after it."""
+    _divide_by_wholes(rows.start, rows.values, wholes)
+
+
+@kernel
+def _divide_by_wholes(start, values, wholes):
+    for i in range(start.size - 1):
+        total = 0.0
+        for k in range(start[i], start[i + 1]):
+            total += values[k]
+        whole = total if abs(total - wholes[i]) < 1e-12 * wholes[i] else wholes[i]
+        for k in range(start[i], start[i + 1]):
+            values[k] /= whole
 
 
 def entries_of(start: np.ndarray, which: np.ndarray) -> np.ndarray:

@@ -44,14 +44,8 @@ def conservative(source: Grid, target: Grid, *, edges: Edges) -> Operator:
         return _between_parallels(source, target)
     theirs, ours = cells_in_use(source, target)
     rows = overlaps(ours, theirs)
-    return Matrix(_shares(rows, areas(ours)), source.size)
-
-
-def _shares(overlaps: Rows, areas: np.ndarray) -> Rows:
-    """Overlaps as shares of the areas of target cells; those of a cell that is covered whole add up to one."""
-    covered = sparse.sums(overlaps)
-    sparse.divide(overlaps, np.where(np.abs(covered - areas) < 1e-12 * areas, covered, areas))
-    return overlaps
+    sparse.divide_by_wholes(rows, areas(ours))
+    return Matrix(rows, source.size)
 
 
 def cells_in_use(source: Grid, target: Grid) -> tuple[Cells, Cells]:
@@ -97,7 +91,8 @@ def _between_parallels(source: Grid, target: Grid) -> Operator:
     row, column = (box, cell) if straight[1] else (cell, box)
     of_targets = boxes.areas.ravel() if straight[1] else areas(polygons)
     rows = from_scipy(scipy.sparse.csr_array((area, (row, column)), shape=(target.size, source.size)))
-    return Matrix(_shares(rows, of_targets), source.size)
+    sparse.divide_by_wholes(rows, of_targets)
+    return Matrix(rows, source.size)
 
 
 def _axis_overlaps(target: np.ndarray, source: np.ndarray, period: float | None) -> Rows:
