@@ -15,6 +15,7 @@ from oceankit.numerics.vectors import EIGHT, F64, I32, I64, called, folded, load
 
 __all__ = [
     "any_missing",
+    "any_there",
     "blend_rows",
     "fill_missing",
     "lay_rows",
@@ -423,6 +424,25 @@ def any_missing(typingctx, rows, j, i):  # noqa: ARG001
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         rows = _Rows(context, builder, signature.args[0], args[0])
         return _missing(builder, [rows.load(args[1], args[2], True)])
+
+    return signature, generate
+
+
+@intrinsic
+def any_there(typingctx, rows, row, begin, end):  # noqa: ARG001
+    """Whether any of ``rows[row, begin:end]`` is not NaN; the row may be read from an eight of columns to the next."""
+    number = types.int64
+    signature = types.boolean(rows, number, number, number)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        rows = _Rows(context, builder, signature.args[0], args[0])
+        nowhere = ir.Constant(ir.VectorType(ir.IntType(1), EIGHT), None)
+
+        def step(k: Any, before: Any) -> list[Any]:
+            x = rows.load(args[1], builder.add(args[2], k), True)
+            return [builder.or_(before, builder.fcmp_ordered("ord", x, x))]
+
+        return _any(builder, folded(builder, builder.sub(args[3], args[2]), EIGHT, [nowhere], step))
 
     return signature, generate
 

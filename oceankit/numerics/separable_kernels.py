@@ -11,6 +11,7 @@ import numpy as np
 from oceankit.numerics.compiling import helper, kernel
 from oceankit.numerics.row_vectors import (
     any_missing,
+    any_there,
     blend_rows,
     fill_missing,
     lay_rows,
@@ -313,7 +314,7 @@ def rows_first(field, means, others, same, first, full, full_along, least, stric
         _kept(others, first, 0 if same else full.size, field),
         np.empty(others.place.size, np.int64),
     )
-    thinnest = full_along.min()
+    thinnest, spans = full_along.min(), _spans(means)
     for j in range(0, full.size, EIGHT):
         end, gaps = min(j + EIGHT, full.size), False
         _mean_rows(field, made, means, first + j, first + end, nearby, eight.mean)
@@ -332,7 +333,7 @@ def rows_first(field, means, others, same, first, full, full_along, least, stric
         if strict or not gaps:
             continue
         if same:
-            _again_from_means(field, made, means, others, first, j, end, full, least, nearby, eight, out)
+            _again_from_means(field, made, means, others, first, j, end, full, least, nearby, eight, spans, out)
         else:
             _again(field, made_again, others, first, j, end, eight.missing, kept_again, slots_again, least, out)
 
@@ -354,9 +355,54 @@ def _mean_rows(field, made, given, begin, end, nearby, mean):
         sum_rows(field, which, given.bend, (low,), 0, n_columns, ahead, mean, j - begin)
 
 
+@helper
+def _spans(given):
+    """The first and last column that eights of targets use, -1 where none."""
+    spans = np.full((given.along.shape[1] // EIGHT, 2), -1)
+    for t in range(spans.shape[0]):
+        for k in range(given.along.shape[0]):
+            for i in range(t * EIGHT, (t + 1) * EIGHT):
+                if given.values[k, i] != 0.0:
+                    column = np.int64(given.along[k, i])
+                    spans[t, 0] = column if spans[t, 0] < 0 else min(spans[t, 0], column)
+                    spans[t, 1] = max(spans[t, 1], column)
+    return spans
+
+
 @kernel
-def _again_from_means(field, made, given, others, first, j, end, full, least, nearby, eight, out):
+def _leave_empty(field, given, begin, end, spans, missing, gaps):
+    """Of the eights of targets that miss anything, keep those with anything in the source; of columns, those they use."""
+    low, high = field.shape[0], 0
+    for k in range(given.start[begin], given.start[end]):
+        row = given.rows[k] - given.front
+        if row < 0 or row >= field.shape[0]:
+            # Rows made for the poles have values where the rows themselves may have none.
+            return
+        low, high = min(low, row), max(high, row + 1)
+    needed = np.zeros(gaps.size, np.bool_)
+    for t in range(missing.size):
+        if not missing[t]:
+            continue
+        missing[t], first, last = False, spans[t, 0] // EIGHT * EIGHT, spans[t, 1] + 1
+        if last == 0:
+            continue
+        for row in range(low, high):
+            if any_there(field, row, first, last):
+                missing[t] = True
+                needed[first // EIGHT : (last - 1) // EIGHT + 1] = True
+                break
+    for c in range(gaps.size):
+        gaps[c] &= needed[c]
+
+
+@kernel
+def _again_from_means(field, made, given, others, first, j, end, full, least, nearby, eight, spans, out):
     """The targets of eight rows that came out missing, from means over source rows of what is there."""
+    for c in range(eight.gaps.size):
+        if eight.partial[c] and not eight.gaps[c]:
+            eight.share_pack[c * EIGHT : (c + 1) * EIGHT] = 1.0
+            eight.partial[c] = False
+    _leave_empty(field, given, first + j, first + end, spans, eight.missing, eight.gaps)
     for i in range(j, end):
         low, high, r = given.start[first + i], given.start[first + i + 1], i - j
         copied = _look_up(field, made, given.front, given.rows, low, high, nearby)
@@ -367,20 +413,15 @@ def _again_from_means(field, made, given, others, first, j, end, full, least, ne
             elif eight.gaps[c]:
                 mend_means(field, which, given.bend, low, c * EIGHT, eight.mean, eight.share, r)
     for c in range(eight.gaps.size):
-        x = c * EIGHT
         if eight.gaps[c]:
-            lay_rows(eight.mean, eight.order, 0, x, eight.mean_pack)
-            lay_rows(eight.share, eight.order, 0, x, eight.share_pack)
-        elif eight.partial[c]:
-            eight.share_pack[x : x + EIGHT] = 1.0
-        eight.partial[c] = eight.gaps[c]
+            lay_rows(eight.mean, eight.order, 0, c * EIGHT, eight.mean_pack)
+            lay_rows(eight.share, eight.order, 0, c * EIGHT, eight.share_pack)
+            eight.partial[c] = True
     for t in range(eight.missing.size):
         if eight.missing[t]:
             x = t * EIGHT
-            sum_laid(eight.share_pack, others.along, others.values, x, eight.weight)
-            if not eight.weight[:, x : x + EIGHT].any():
-                continue
             sum_laid(eight.mean_pack, others.along, others.values, x, eight.total)
+            sum_laid(eight.share_pack, others.along, others.values, x, eight.weight)
             for i in range(j, end):
                 if full[i] > 0.0:
                     which, enough = eight.order[i - j : i - j + 1], least / full[i]
