@@ -298,21 +298,19 @@ def mend_means(typingctx, rows, which, weights, first, column, mean, share, i): 
 
 
 @intrinsic
-def lay_rows(typingctx, rows, which, first, column, pack):  # noqa: ARG001
-    """``pack[column + k, r] = rows[which[first + r], column + k]`` for eight columns of eight rows, zero past the width.
+def lay_rows(typingctx, rows, which, column, pack):  # noqa: ARG001
+    """``pack[column + k, r] = rows[which[r], column + k]`` for eight columns of eight rows, zero past the width.
 
     Returns whether any of them is NaN.
     """
-    signature = types.boolean(rows, which, types.int64, types.int64, pack)
+    signature = types.boolean(rows, which, types.int64, pack)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        source, pack = (_Rows(context, builder, signature.args[k], args[k]) for k in (0, 4))
+        source, pack = (_Rows(context, builder, signature.args[k], args[k]) for k in (0, 3))
         which = context.make_array(signature.args[1])(context, builder, args[1])
-        found = [
-            source.load(_element(builder, which, builder.add(args[2], _number(r))), args[3], True) for r in range(EIGHT)
-        ]
+        found = [source.load(_element(builder, which, _number(r)), args[2], True) for r in range(EIGHT)]
         for k, x in enumerate(turned(builder, found)):
-            pack.store(x, builder.add(args[3], _number(k)), _number(0))
+            pack.store(x, builder.add(args[2], _number(k)), _number(0))
         return _missing(builder, found)
 
     return signature, generate

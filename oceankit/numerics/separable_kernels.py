@@ -92,8 +92,6 @@ class _Kept(NamedTuple):
 
     which: np.ndarray
     """int64: the eight that are there, -1 for none"""
-    gaps: np.ndarray
-    """bool: whether anything is missing there"""
     missing: np.ndarray
     """bool (eights, eights of targets): whether any of their sums is"""
     there: np.ndarray
@@ -117,9 +115,9 @@ def _kept(given, first, rows, field):
             most = max(most, high // EIGHT - low // EIGHT + 1)
     shape = most * EIGHT, given.along.shape[1]
     pack = np.empty((_filled(field.shape[1]), EIGHT))
-    which, gaps, flags = np.full(most, -1), np.zeros(most, np.bool_), (most, shape[1] // EIGHT)
+    which, flags = np.full(most, -1), (most, shape[1] // EIGHT)
     missing, there = np.zeros(flags, np.bool_), np.zeros(flags, np.bool_)
-    return _Kept(which, gaps, missing, there, np.empty(shape), np.empty(shape), pack, _nearby(given, field))
+    return _Kept(which, missing, there, np.empty(shape), np.empty(shape), pack, _nearby(given, field))
 
 
 @helper
@@ -133,7 +131,7 @@ def _lay(rows, which, pack):
     """Eight rows side by side; returns whether anything is missing."""
     gaps = False
     for c in range(0, rows.shape[1], EIGHT):
-        gaps |= lay_rows(rows, which, 0, c, pack)
+        gaps |= lay_rows(rows, which, c, pack)
     return gaps
 
 
@@ -148,9 +146,9 @@ def _lay_sources(field, made, given, eight, kept):
 def _keep(field, made, given, eight, at, kept):
     """Keep the sums of these eight of the rows in use."""
     kept.which[at] = eight
-    kept.gaps[at] = _lay_sources(field, made, given, eight, kept)
+    gaps = _lay_sources(field, made, given, eight, kept)
     total = kept.total[at * EIGHT : (at + 1) * EIGHT]
-    if kept.gaps[at]:
+    if gaps:
         for t in range(kept.missing.shape[1]):
             kept.missing[at, t] = sum_laid(kept.pack, given.along, given.values, t * EIGHT, total)
     else:
@@ -319,7 +317,7 @@ def rows_first(field, means, others, same, first, full, full_along, least, stric
         end, gaps = min(j + EIGHT, full.size), False
         _mean_rows(field, made, means, first + j, first + end, nearby, eight.mean)
         for c in range(eight.gaps.size):
-            eight.gaps[c] = lay_rows(eight.mean, eight.order, 0, c * EIGHT, eight.mean_pack)
+            eight.gaps[c] = lay_rows(eight.mean, eight.order, c * EIGHT, eight.mean_pack)
         for t in range(eight.missing.size):
             eight.missing[t] = sum_laid(eight.mean_pack, means.along, means.values, t * EIGHT, eight.total)
             gaps |= eight.missing[t]
@@ -414,8 +412,8 @@ def _again_from_means(field, made, given, others, first, j, end, full, least, ne
                 mend_means(field, which, given.bend, low, c * EIGHT, eight.mean, eight.share, r)
     for c in range(eight.gaps.size):
         if eight.gaps[c]:
-            lay_rows(eight.mean, eight.order, 0, c * EIGHT, eight.mean_pack)
-            lay_rows(eight.share, eight.order, 0, c * EIGHT, eight.share_pack)
+            lay_rows(eight.mean, eight.order, c * EIGHT, eight.mean_pack)
+            lay_rows(eight.share, eight.order, c * EIGHT, eight.share_pack)
             eight.partial[c] = True
     for t in range(eight.missing.size):
         if eight.missing[t]:
