@@ -1,14 +1,15 @@
-"""Whether cells are those of a grid: of a file, one by one; of a field on a mesh, by the side that it stands on."""
+"""Whether cells are those of a grid: of a file, one by one; of a field, by its coordinates and its side of a mesh."""
 
 from collections.abc import Iterator
 
 import numpy as np
 import xarray as xr
 
+from oceankit.fields.coordinates import in_degrees
 from oceankit.fields.grid import Grid, GridError
 from oceankit.numerics.sphere import unit_vectors
 
-__all__ = ["check_places", "check_side"]
+__all__ = ["check_field", "check_places", "check_side"]
 
 _TOLERANCE = 1e-3
 """Degrees between two centres that are the same: coordinates in float32 are good for 2e-5 degrees."""
@@ -70,6 +71,56 @@ def check_side(name: str, field: xr.DataArray, grid: Grid) -> None:
         )
     if field.attrs.get("location") == "edge":
         raise GridError(f"{name} stands at the edges of the mesh, which are no cells; leave it out with .drop_vars")
+
+
+def check_field(name: str, data: xr.DataArray, source: Grid) -> None:
+    """Refuse a field that is not on the cells of a grid, by its dimensions, its side of a mesh or its coordinates.
+
+    Raises
+    ------
+    ValueError
+        Also for values that were not decoded, which have another scale than they say.
+    """
+    absent = [d for d in source.dims if d not in data.dims]
+    sizes = tuple(data.sizes.get(d) for d in source.dims)
+    check_side(name, data, source)
+    if absent or sizes != source.shape:
+        raise ValueError(
+            f"{name} has dimensions {dict(data.sizes)}, but this regridder was made for a source with "
+            f"{dict(zip(source.dims, source.shape, strict=True))}; make a Regridder for this field's own grid"
+        )
+    packed = [a for a in ("scale_factor", "add_offset", "_FillValue") if a in data.attrs]
+    if packed:
+        raise ValueError(
+            f"{name} was opened without decoding, its attributes say {packed[0]}={data.attrs[packed[0]]!r}; "
+            "open it with mask_and_scale, or pass the dataset through xarray.decode_cf"
+        )
+    for mine, kind in ((source.lon, "longitude"), (source.lat, "latitude")):
+        # Not .get: for a dimension without a coordinate it makes one up.
+        theirs = data.coords[mine.name] if mine.name in data.coords else None  # noqa: SIM401
+        if theirs is None or theirs.dims != mine.dims or theirs.dtype.kind not in "fiu":
+            continue
+        if theirs.attrs.get("units") == mine.attrs.get("units") and np.array_equal(theirs.values, mine.values):
+            continue
+        values = theirs.values if source.planar else in_degrees(theirs, kind)  # type: ignore[arg-type]
+        apart = np.abs(values - mine.values)
+        if kind == "longitude" and not source.planar:
+            apart = np.minimum(apart % 360.0, 360.0 - apart % 360.0)
+        apart = apart[np.isfinite(apart)]
+        if apart.size and apart.max() > _tolerance(mine.values):
+            raise ValueError(
+                f"{name} lies elsewhere than the source this regridder was made for: its {mine.name!r} differs by up to "
+                f"{apart.max():g}; make a Regridder for this field's own grid"
+            )
+
+
+def _tolerance(axis: np.ndarray) -> float:
+    """How far a coordinate may be off and still be the same: single precision, and little beside the spacing of the cells."""
+    steps = np.abs(np.diff(axis.ravel()))
+    steps = steps[np.isfinite(steps) & (steps > 0)]
+    rounding = 4 * float(np.finfo(np.float32).eps) * float(np.nanmax(np.abs(axis), initial=1.0))
+    fine: float = 0.01 * float(np.median(steps)) if steps.size else 1e-3
+    return max(rounding, min(1e-3, fine))
 
 
 def _apart(a: np.ndarray, b: np.ndarray, planar: bool) -> np.ndarray:

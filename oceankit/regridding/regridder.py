@@ -12,14 +12,13 @@ import numpy as np
 import xarray as xr
 
 from oceankit.fields import blocks
-from oceankit.fields.coordinates import in_degrees
 from oceankit.fields.corners import find_bounds
 from oceankit.fields.gathering import gathered
 from oceankit.fields.grid import Edges, Grid, GridError
 from oceankit.numerics import sparse
 from oceankit.numerics.sparse import Rows
 from oceankit.regridding import exported_weights, extrapolation, foreign_weights, weight_files
-from oceankit.regridding.agreement import check_side
+from oceankit.regridding.agreement import check_field, check_side
 from oceankit.regridding.binning import Bins
 from oceankit.regridding.methods import LIMITERS, METHODS, Options, operator
 from oceankit.regridding.operators import Operator
@@ -286,7 +285,7 @@ class Regridder:
     def _valid(self, field: xr.DataArray) -> np.ndarray:
         """bool (source cells,): where one field has a value."""
         name = repr(field.name) if field.name is not None else "the field"
-        self._check(field, name)
+        check_field(name, field, self.source)
         many = {str(d): n for d, n in field.sizes.items() if d not in self.source.dims and n > 1}
         if many:
             raise ValueError(
@@ -480,7 +479,7 @@ class Regridder:
 
     def _apply(self, data: xr.DataArray, what: Literal["value", "coverage"]) -> xr.DataArray:
         name = repr(data.name) if data.name is not None else "the field"
-        self._check(data, name)
+        check_field(name, data, self.source)
         if data.dtype.kind not in "fiub":
             raise ValueError(f"{name} has dtype {data.dtype}, which cannot be regridded; select the numeric variables")
         dtype = np.result_type(data.dtype, np.float32)
@@ -528,40 +527,6 @@ class Regridder:
         cells, part = self._operator.part(targets)
         hidden = None if self._hidden is None else self._hidden[targets]
         return cells, partial(self._work(what, hidden), operator=part)
-
-    def _check(self, data: xr.DataArray, name: str) -> None:
-        source = self.source
-        absent = [d for d in source.dims if d not in data.dims]
-        sizes = tuple(data.sizes.get(d) for d in source.dims)
-        check_side(name, data, source)
-        if absent or sizes != source.shape:
-            raise ValueError(
-                f"{name} has dimensions {dict(data.sizes)}, but this regridder was made for a source with "
-                f"{dict(zip(source.dims, source.shape, strict=True))}; make a Regridder for this field's own grid"
-            )
-        packed = [a for a in ("scale_factor", "add_offset", "_FillValue") if a in data.attrs]
-        if packed:
-            raise ValueError(
-                f"{name} was opened without decoding, its attributes say {packed[0]}={data.attrs[packed[0]]!r}; "
-                "open it with mask_and_scale, or pass the dataset through xarray.decode_cf"
-            )
-        for mine, kind in ((source.lon, "longitude"), (source.lat, "latitude")):
-            # Not .get: for a dimension without a coordinate it makes one up.
-            theirs = data.coords[mine.name] if mine.name in data.coords else None  # noqa: SIM401
-            if theirs is None or theirs.dims != mine.dims or theirs.dtype.kind not in "fiu":
-                continue
-            if theirs.attrs.get("units") == mine.attrs.get("units") and np.array_equal(theirs.values, mine.values):
-                continue
-            values = theirs.values if source.planar else in_degrees(theirs, kind)  # type: ignore[arg-type]
-            apart = np.abs(values - mine.values)
-            if kind == "longitude" and not source.planar:
-                apart = np.minimum(apart % 360.0, 360.0 - apart % 360.0)
-            apart = apart[np.isfinite(apart)]
-            if apart.size and apart.max() > _tolerance(mine.values):
-                raise ValueError(
-                    f"{name} lies elsewhere than the source this regridder was made for: its {mine.name!r} differs by up to "
-                    f"{apart.max():g}; make a Regridder for this field's own grid"
-                )
 
     def __repr__(self) -> str:
         return f"<oceankit.Regridder {self.method}\n  from {self.source!r}\n  to   {self.target!r}>"
@@ -625,15 +590,6 @@ def as_target(target: Any) -> Grid:
     if isinstance(target, int | float | np.integer | np.floating) and not isinstance(target, bool):
         return Grid.global_regular(float(target))
     raise ValueError(f"target={target!r} is no grid; give a Grid, a Dataset that has one, or a step in degrees")
-
-
-def _tolerance(axis: np.ndarray) -> float:
-    """How far a coordinate may be off and still be the same: single precision, and little beside the spacing of the cells."""
-    steps = np.abs(np.diff(axis.ravel()))
-    steps = steps[np.isfinite(steps) & (steps > 0)]
-    rounding = 4 * float(np.finfo(np.float32).eps) * float(np.nanmax(np.abs(axis), initial=1.0))
-    fine: float = 0.01 * float(np.median(steps)) if steps.size else 1e-3
-    return max(rounding, min(1e-3, fine))
 
 
 def _shares(operator: Operator) -> Rows:
