@@ -19,6 +19,7 @@ from oceankit.numerics.covariance import gaspari_cohn
 from oceankit.observations import table
 
 NX, NY, LEVELS, MEMBERS, RADIUS, ERROR = 300, 200, 10, 40, 10.0, 0.5
+ROUNDS = 5
 
 
 def problem(n: int) -> tuple[xr.DataArray, xr.Dataset, xr.DataArray]:
@@ -125,33 +126,44 @@ def nedas_columns(ensemble: xr.DataArray, observations: xr.Dataset, hx: xr.DataA
     return c.sample * len(partitions) / (time.perf_counter() - start)
 
 
+def seconds(method: LETKF | DEnKF | EAKF, given: tuple[xr.DataArray, xr.Dataset, xr.DataArray]) -> float:
+    """The faster of two analyses in a row: before the first, a virtual machine may have given its free memory back."""
+    taken = []
+    with threads.limit(1):
+        for _ in range(2):
+            start = time.perf_counter()
+            method.assimilate(given[0], given[1], hx=given[2])
+            taken.append(time.perf_counter() - start)
+    return min(taken)
+
+
 def main() -> None:
     print(f"columns a second on one core: {NX} x {NY} columns of {LEVELS} fields, {MEMBERS} members")
     localization = GaspariCohn(RADIUS)
     for n in (5_000, 50_000):
         given = problem(n)
         ensemble, observations, hx = given
-        exact, rate = None, 0.0
-        for method in (
+        exact, coarse, *others = (
             LETKF(localization=localization),
             LETKF(localization=localization, weight_grid=WeightGrid(3)),
             DEnKF(localization=localization),
             EAKF(localization=localization),
-        ):
+        )
+        _, said = exact.assimilate(ensemble, observations, hx=hx)
+        for method in (coarse, *others):
             method.assimilate(ensemble.isel(x=slice(10)), observations, hx=hx)
-            seconds = []
-            with threads.limit(1):
-                for _ in range(2):
-                    start = time.perf_counter()
-                    analysis, said = method.assimilate(ensemble, observations, hx=hx)
-                    seconds.append(time.perf_counter() - start)
-            found = NX * NY / min(seconds)
-            name, more = type(method).__name__, ""
-            if exact is None:
-                exact, rate = analysis, found
-            elif method.weight_grid is not None:
-                name, more = "LETKF, stride 3", f" ({found / rate:.1f} times the exact one)"
-            print(f"  {n} observations, {float(said.n_local.mean()):.0f} at a column: {name} {found:.0f}{more}")
+        # In turns, so that what else the machine does meets both.
+        pairs = np.array([[seconds(exact, given), seconds(coarse, given)] for _ in range(ROUNDS)])
+        rate, fast = NX * NY / pairs.min(axis=0)
+        ratios = pairs[:, 0] / pairs[:, 1]
+        near = f"{n} observations, {float(said.n_local.mean()):.0f} at a column"
+        print(f"  {near}: LETKF {rate:.0f}")
+        print(
+            f"  {near}: LETKF, stride 3 {fast:.0f} ({np.median(ratios):.1f} times the exact one, "
+            f"{ratios.min():.1f} to {ratios.max():.1f} in {ROUNDS} rounds)"
+        )
+        for method in others:
+            print(f"  {near}: {type(method).__name__} {NX * NY / seconds(method, given):.0f}")
         for name, columns in (("dapper", dapper_columns), ("NEDAS", nedas_columns)):
             if importlib.util.find_spec(name) is None:
                 print(f"  {name} is not installed")

@@ -8,10 +8,14 @@ import numpy as np
 
 from oceankit.assimilation import _ensemble_kernels as kernels
 from oceankit.assimilation import _serial_kernels as serial
-from oceankit.assimilation._ensemble_kernels import Between, Inflating, System
+from oceankit.assimilation import _weight_grid_kernels as grid
+from oceankit.assimilation._ensemble_kernels import Inflating, System
+from oceankit.assimilation._weight_grid_kernels import Between
 from oceankit.assimilation.inflation import RTPP, RTPS, Forgetting, Inflation, Multiplicative
 from oceankit.assimilation.localization import Localization, scales
 from oceankit.numerics import threads, within
+from oceankit.numerics.lanes import lanes_of
+from oceankit.numerics.products import TOGETHER
 
 __all__ = [
     "Anchors",
@@ -23,7 +27,7 @@ __all__ = [
     "prepared",
     "random_rotation",
     "solve",
-    "solve_rows",
+    "solve_between",
 ]
 
 _BLOCK = 256
@@ -79,12 +83,13 @@ class Anchors(NamedTuple):
     def between(self, wet: np.ndarray, members: int, dtype: np.dtype) -> Between:
         """What is kept from row to row of a tile whose places have values of ``dtype`` where ``wet`` (rows, columns, levels)."""
         rows, columns, levels = self.places.at.shape[:3]
-        many, n = columns * levels, members
-        needed = np.zeros((rows, columns, levels), bool)
-        kernels.needed(wet, self.rows, self.columns, needed)
+        needed = np.zeros((rows, levels, columns), bool)
+        grid.needed(wet, self.rows, self.columns, needed)
+        lanes, shape = lanes_of(dtype), (-(-members // TOGETHER), members, TOGETHER)
         return Between(
-            np.empty((2, many, n, n), dtype), np.zeros((2, many, 3)), np.full(2, -1), np.empty((many, n, n), dtype),
-            np.empty((many, 3)), needed.reshape(rows, many),
+            which=np.full(2, -1), found=np.empty((levels, columns, int(np.prod(shape))), dtype),
+            laid=np.empty((2, levels, -(-len(self.columns) // lanes), *shape, lanes), dtype),
+            said=np.empty((2, levels, columns, 3)), needed=needed,
         )  # fmt: skip
 
 
@@ -215,30 +220,24 @@ def solve(system: System, inflate: Inflating, state: np.ndarray, missing: np.nda
     return found
 
 
-def solve_rows(
-    system: System,
-    inflate: Inflating,
-    state: np.ndarray,
-    missing: np.ndarray,
-    anchors: Anchors,
-    rows: range,
-    kept: Between,
-) -> Found:
-    """The same for rows of a tile between anchors; rows come one after the other."""
-    found = nothing_found(state.shape[0])
-    many = state.shape[0] // len(rows)
-    for k, row in enumerate(rows):
-        part = slice(k * many, (k + 1) * many)
-        kernels.between_anchors(
-            system, inflate, state[part], missing[part], anchors.places.at, anchors.places.extra, anchors.rows[row],
-            anchors.row_shares[row], anchors.columns, anchors.column_shares, kept, *(f[part] for f in found),
-        )  # fmt: skip
-    return found
+def solve_between(
+    system: System, inflate: Inflating, state: np.ndarray, missing: np.ndarray, anchors: Anchors, some: slice,
+    work: Between, found: Found,
+) -> None:  # fmt: skip
+    """The same for rows ``some`` of a tile that lie between the same two rows of anchors; rows come one after the other.
+
+    ``state`` is (levels, rows, members, fields, columns), ``missing`` (levels, rows, fields, columns), and what is found
+    (rows, columns, levels).
+    """
+    grid.between_anchors(
+        system, inflate, state, missing, anchors.places.at, anchors.places.extra, anchors.rows[some.start],
+        anchors.row_shares[some], anchors.columns, anchors.column_shares, work, *found,
+    )  # fmt: skip
 
 
-def nothing_found(number: int) -> Found:
+def nothing_found(shape: int | tuple[int, ...]) -> Found:
     """For so many places."""
-    return Found(np.zeros(number, np.int64), np.zeros(number), np.zeros(number))
+    return Found(np.zeros(shape, np.int64), np.zeros(shape), np.zeros(shape))
 
 
 def solve_all(system: System, inflate: Inflating, state: np.ndarray, missing: np.ndarray, places: Places) -> None:

@@ -23,16 +23,15 @@ __all__ = [
     "DENKF",
     "EOI",
     "ETKF",
-    "Between",
     "Inflating",
     "System",
     "analysed",
-    "between_anchors",
-    "needed",
+    "idle",
     "reach",
     "stored",
     "taper",
     "transform",
+    "weights_at",
     "whole",
 ]
 
@@ -277,7 +276,7 @@ def whole(system, x):
 
 
 @kernel
-def _weights(system, at, extra, found, squared, weights, x, means):
+def weights_at(system, at, extra, found, squared, weights, x, means):
     """The transform of one place in ``x``; returns how many observations reached it, what ``transform`` says, and the arrays."""
     n = x.shape[0]
     kept, found, squared, weights = reach(
@@ -307,7 +306,7 @@ def _cast(x, out):
 
 
 @kernel
-def _idle(system, inflating):
+def idle(system, inflating):
     """Whether a place that no observation reaches keeps its values, to the bit."""
     return system.rotation.shape[0] == 0 and inflating.prior == 1.0 and inflating.factor == 1.0
 
@@ -319,7 +318,7 @@ def analysed(system, inflating, state, fill, at, extra, counts, signals, reducti
     ``state`` is (places, fields, members); ``fill`` (places, fields) says what is missing and left alone.
     """
     n = state.shape[2]
-    idle = _idle(system, inflating)
+    still = idle(system, inflating)
     found, squared, weights = np.empty(64, np.int64), np.empty(64), np.empty(64)
     x, means = np.empty((n, n)), np.empty(n)
     cast = np.empty((n, n), state.dtype)
@@ -332,104 +331,10 @@ def analysed(system, inflating, state, fill, at, extra, counts, signals, reducti
         if system.everywhere:
             counts[c], signals[c], reductions[c] = system.d.size, system.signal, system.reduction
         else:
-            counts[c], signals[c], reductions[c], found, squared, weights = _weights(
+            counts[c], signals[c], reductions[c], found, squared, weights = weights_at(
                 system, at[c], extra[c], found, squared, weights, x, means
             )
-            if idle and counts[c] == 0:
+            if still and counts[c] == 0:
                 continue
             _cast(x, cast)
         _applied(state[c], fill[c], cast, anomalies, new, inflating)
-
-
-class Between(NamedTuple):
-    """Transforms at anchors, kept from one row of a tile to the next."""
-
-    held: np.ndarray
-    """Of the state's type (2, anchors in a row, members, members): of the anchors before and behind"""
-    said: np.ndarray
-    """float64 (2, anchors in a row, 3): counts and what ``transform`` says"""
-    which: np.ndarray
-    """int64 (2,): the rows of anchors that are held, -1 at first"""
-    along: np.ndarray
-    """The same (anchors in a row, members, members): between both"""
-    telling: np.ndarray
-    needed: np.ndarray
-    """bool (anchor rows, anchors in a row)"""
-
-
-@kernel
-def needed(wet, rows, columns, out):
-    """Which anchors lie beside a place with a value: ``wet`` (rows, columns, levels), ``out`` (anchor rows, anchors, levels)."""
-    for j in range(rows.size):
-        for i in range(columns.size):
-            for k in range(wet.shape[2]):
-                if wet[j, i, k]:
-                    for b in range(2):
-                        for a in range(2):
-                            out[min(rows[j] + b, out.shape[0] - 1), min(columns[i] + a, out.shape[1] - 1), k] = True
-
-
-@kernel
-def between_anchors(
-    system, inflating, state, fill, at, extra, before, share, columns, column_shares, work, counts, signals, reductions
-):  # fmt: skip
-    """Analyse a row of a tile with transforms that are found at anchors and bilinear between them (Yang et al. 2009), in place.
-
-    ``state`` (columns x levels, fields, members); anchors ``at`` (anchor rows, anchor columns, levels, 2 or 3). The row lies
-    between the anchors of row ``before`` and the next, ``share`` of the way; columns alike.
-    """
-    levels, n_rows, n_columns = at.shape[2], at.shape[0], at.shape[1]
-    n = state.shape[2]
-    found, squared, weights = np.empty(64, np.int64), np.empty(64), np.empty(64)
-    x, means, idle = np.empty((n, n)), np.empty(n), _idle(system, inflating)
-    cast = np.empty((n, n), state.dtype)
-    anomalies, new = np.empty(state.shape[1:], state.dtype), np.empty(state.shape[1:], state.dtype)
-    for b in range(2):
-        row = min(before + b, n_rows - 1)
-        if work.which[row % 2] == row:
-            continue
-        work.which[row % 2] = row
-        for a in range(n_columns * levels):
-            work.held[row % 2, a] = 0.0
-            work.said[row % 2, a] = 0.0
-            if work.needed[row, a]:
-                kept, signal, reduction, found, squared, weights = _weights(
-                    system, at[row, a // levels, a % levels], extra[row, a // levels, a % levels], found, squared, weights,
-                    x, means,
-                )  # fmt: skip
-                _cast(x, work.held[row % 2, a])
-                said = work.said[row % 2, a]
-                said[0], said[1], said[2] = kept, signal, reduction
-    low, high = before % 2, min(before + 1, n_rows - 1) % 2
-    _between(work.said[low].reshape(-1), work.said[high].reshape(-1), share, work.telling.reshape(-1))
-    # Between two anchors just before the first place beside them, while both are at hand.
-    there = np.zeros(n_columns * levels, np.bool_)
-    for c in range(state.shape[0]):
-        if fill[c].all():
-            continue
-        i, k = c // levels, c % levels
-        left, right = columns[i] * levels + k, min(columns[i] + 1, n_columns - 1) * levels + k
-        if idle and work.said[:, left, 0].max() == 0.0 and work.said[:, right, 0].max() == 0.0:
-            continue
-        for a in (left, right):
-            if not there[a]:
-                there[a] = True
-                _between(
-                    work.held[low, a].reshape(-1), work.held[high, a].reshape(-1), share, work.along[a].reshape(-1)
-                )
-        part = column_shares[i]
-        _between(work.along[left].reshape(-1), work.along[right].reshape(-1), part, cast.reshape(-1))
-        counts[c] = np.int64(work.said[low if share <= 0.5 else high, left if part <= 0.5 else right, 0])
-        signals[c] = work.telling[left, 1] + part * (work.telling[right, 1] - work.telling[left, 1])
-        reductions[c] = work.telling[left, 2] + part * (work.telling[right, 2] - work.telling[left, 2])
-        _applied(state[c], fill[c], cast, anomalies, new, inflating)
-
-
-@kernel
-def _between(a, b, share, out):
-    """``a`` and a share of the way to ``b``."""
-    # In the type of the values, so that vectors are whole; exact at both ends.
-    parts = np.array([1.0 - share, share]).astype(out.dtype)
-    left, right = parts[0], parts[1]
-    for k in range(out.size):
-        out[k] = left * a[k] + right * b[k]

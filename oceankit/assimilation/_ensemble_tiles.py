@@ -6,7 +6,8 @@ own values and on the observations that reach it, so tiles and chunks change not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+import math
+from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from oceankit.assimilation import _ensemble_core as core
 from oceankit.assimilation import _ensemble_kernels as kernels
 from oceankit.assimilation import _layout_kernels as layout
 from oceankit.assimilation._ensemble_core import Anchors, Places
+from oceankit.assimilation._weight_grid_kernels import Between
 from oceankit.fields import blocks
 from oceankit.fields.grid import Grid
 from oceankit.numerics import threads
@@ -34,10 +36,12 @@ __all__ = ["SAID", "Geometry", "Group", "analysed", "groups_of", "places_at"]
 _KM = EARTH_RADIUS / 1e3
 _TILE = 32
 """Places in a row of a tile, at most"""
-_ANCHORS = 64
-"""Anchors in a row of a tile, at most; those on its edges are found for its neighbour too"""
-_ROWS = 2
-"""Between anchors, laid out at a time: they stay in the cache"""
+_ANCHORS = 4, 128
+"""Anchors in a row of a tile, at least and at most; those on its edges are found for its neighbour too"""
+_DEEP = 8
+"""Rows of anchors in a tile, at least: each is kept for the next, so that only tiles for all threads cut them"""
+_BETWEEN = 2**26
+"""Bytes at most of what is kept from one row of anchors to the next, as long as the tile has enough anchors"""
 
 SAID = {
     "n_local": "observations that reached the place",
@@ -78,10 +82,10 @@ class Geometry(NamedTuple):
         at = self.at if self.anchors is None else self.anchors_at
         return self._levelled(at.reshape(-1, at.shape[2]))
 
-    def between(self, rows: slice, columns: slice) -> Anchors | None:
+    def between(self, rows: slice, columns: slice) -> Anchors:
         """How a tile of the box lies between anchors."""
         if self.anchors is None:
-            return None
+            raise ValueError("there are no anchors")
         found = [
             _between(known, np.arange(part.start, part.stop) + first)
             for known, part, first in zip(self.anchors, (rows, columns), self.origin, strict=True)
@@ -242,7 +246,7 @@ class Task(NamedTuple):
     layers: list[int]
     dtype: np.dtype
     tile: tuple[int, int]
-    """Rows and columns at most"""
+    """Rows and columns at most; with anchors rows at least"""
     stride: int
 
 
@@ -257,14 +261,22 @@ def analysed(
     layers = [
         int(np.prod([f.sizes[d] for d in rest], initial=1)) for f, rest in zip(group.ordered, group.rest, strict=True)
     ]
-    across = _TILE if stride is None else _ANCHORS * stride
-    tile = (1, across * across) if group.geometry.flat else (across, across)
+    tile = (1, _TILE * _TILE) if group.geometry.flat else (_TILE, _TILE)
+    if stride is not None:
+        each = _between_bytes(group, sum(layers), stride)
+        tile = (_DEEP * stride, min(max(_BETWEEN // (each * stride), _ANCHORS[0]), _ANCHORS[1]) * stride)
     task = Task(inflate, group.names, list(bounds), layers, group.dtype, tile, stride or 1)
     if any(blocks.is_lazy(f) for f in group.ordered):
         results, said = _lazy(group, task, system)
     else:
         results, said = _box(task, group.geometry, system, group.shape, *(np.asarray(f.data) for f in group.ordered))
     return [f.copy(data=r) for f, r in zip(group.ordered, results, strict=True)], said
+
+
+def _between_bytes(group: Group, layers: int, stride: int) -> int:
+    """What a column of a tile takes between two rows of anchors: its transforms at both, and its values."""
+    members, levels = group.ordered[0].sizes["member"], len(group.geometry.levels)
+    return levels * members * (2 * members + layers * stride) * group.dtype.itemsize
 
 
 def _box(
@@ -275,11 +287,17 @@ def _box(
     results = [np.empty_like(v) for v in values]
     said = [np.zeros(shape, kind) for kind in _KINDS]
     rows, columns = geometry.at.shape[:2]
-    tiles = list(product(_parts(rows, task.tile[0], task.stride), _parts(columns, task.tile[1], task.stride)))
+    across, deep = _parts(columns, task.tile[1], task.stride), task.tile[0]
+    if geometry.anchors is not None:
+        # Two tiles for each thread, so that none waits long for another.
+        cuts = 1 if threads.count() == 1 else -(-2 * threads.count() // len(across))
+        deep = max(deep, -(-rows // cuts))
+    tiles = list(product(_parts(rows, deep, task.stride), across))
+    one = _tile if geometry.anchors is None else _tile_between
 
     def work(begin: int, end: int) -> None:
         for tile in tiles[begin:end]:
-            _tile(task, geometry, system, tile, list(values), results, said)
+            one(task, geometry, system, tile, list(values), results, said)
 
     threads.over_blocks(work, len(tiles), block=1)
     return results, said
@@ -289,30 +307,94 @@ def _tile(
     task: Task, geometry: Geometry, system: core.System, tile: tuple[slice, slice], values: list[np.ndarray],
     results: list[np.ndarray], said: list[np.ndarray],
 ) -> None:  # fmt: skip
-    """One tile: as a whole, or some rows at a time between anchors."""
-    anchors = geometry.between(*tile)
-    if anchors is None:
-        places = geometry.places(*tile)
+    """One tile, place by place."""
+    places, where = geometry.places(*tile), _of(geometry, tile, said[0].ndim)
+    members, number = values[0].shape[0], len(places.at)
+    first, lanes = np.concatenate([[0], np.cumsum(task.layers)]), lanes_of(task.dtype)
+    state = np.empty((number, first[-1], members), task.dtype)
+    missing = np.tile(~np.isfinite(places.at).all(axis=1), (first[-1], 1))
+    for k, name in enumerate(task.names):
+        flat = np.ascontiguousarray(values[k][(..., *where)], task.dtype).reshape(members, task.layers[k], number)
+        layer, place = layout.gaps(flat, missing[first[k] : first[k + 1]])
+        if place >= 0:
+            raise _some_missing(name, flat[:, layer, place], places.at[place], geometry)
+        layout.transposed_fields(flat, state[:, first[k] : first[k + 1]], lanes)
+    found = core.solve(system, task.inflate, state, np.ascontiguousarray(missing.T), places)
+    bounded = np.zeros(number, np.int64)
+    for k, result in enumerate(results):
+        out = result[(..., *where)]
+        flat = np.empty((members, task.layers[k], number), task.dtype)
+        layout.transposed_fields(state[:, first[k] : first[k + 1]], flat, lanes)
+        _bound(flat, task.bounds[k], bounded)
+        out[...] = flat.reshape(out.shape)
+    for whole, part in zip(said, (*found, bounded), strict=True):
+        whole[where] = part.reshape(whole[where].shape)
 
-        def whole(state: np.ndarray, missing: np.ndarray) -> core.Found:
-            return core.solve(system, task.inflate, state, missing, places)
 
-        _laid_out(task, geometry, tile, values, results, said, whole)
-        return
+def _tile_between(
+    task: Task, geometry: Geometry, system: core.System, tile: tuple[slice, slice], values: list[np.ndarray],
+    results: list[np.ndarray], said: list[np.ndarray],
+) -> None:  # fmt: skip
+    """One tile by transforms at anchors, all rows between two rows of anchors at a time."""
     rows, columns = tile
+    anchors = geometry.between(*tile)
     wet = np.zeros((rows.stop - rows.start, columns.stop - columns.start, len(geometry.levels)), bool)
     for v in values:
         first = np.isfinite(v[(0, ..., *_of(geometry, tile, said[0].ndim))])
         wet |= first.reshape(-1, *wet.shape).any(axis=0)
-    kept = anchors.between(wet, values[0].shape[0], task.dtype)
-    for first in range(rows.start, rows.stop, _ROWS):
-        last = min(first + _ROWS, rows.stop)
-        some = range(first - rows.start, last - rows.start)
+    work = anchors.between(wet, values[0].shape[0], task.dtype)
+    starts = np.flatnonzero(np.diff(anchors.rows, prepend=-1))
+    for begin, end in zip(starts, [*starts[1:], len(anchors.rows)], strict=True):
+        some = slice(int(begin), int(end))
+        part = (slice(rows.start + some.start, rows.start + some.stop), columns)
+        _rows_between(task, geometry, system, part, values, results, said, anchors, some, work)
 
-        def solved(state: np.ndarray, missing: np.ndarray, some: range = some) -> core.Found:
-            return core.solve_rows(system, task.inflate, state, missing, anchors, some, kept)
 
-        _laid_out(task, geometry, (slice(first, last), columns), values, results, said, solved)
+def _rows_between(
+    task: Task, geometry: Geometry, system: core.System, part: tuple[slice, slice], values: list[np.ndarray],
+    results: list[np.ndarray], said: list[np.ndarray], anchors: Anchors, some: slice, work: Between,
+) -> None:  # fmt: skip
+    """Rows ``some`` of a tile, which are ``part`` of the box; their columns stay side by side."""
+    where = _of(geometry, part, said[0].ndim)
+    (rows, columns), levels, members = (p.stop - p.start for p in part), len(geometry.levels), values[0].shape[0]
+    first = np.concatenate([[0], np.cumsum(task.layers)])
+    state = np.empty((levels, rows, members, first[-1], columns), task.dtype)
+    missing = np.zeros((levels, rows, first[-1], columns), bool)
+    seen = state.transpose(2, 3, 1, 4, 0)
+    # As users have them: members, layers, rows, columns, levels. Their shapes split some of these, so that all are views.
+    parts = [
+        seen[:, begin:end].reshape(v[(..., *where)].shape)
+        for v, begin, end in zip(values, first, first[1:], strict=False)
+    ]
+    for own, v in zip(parts, values, strict=True):
+        own[...] = v[(..., *where)]
+    for level, row in np.ndindex(levels, rows):
+        field, column = layout.gaps(state[level, row], missing[level, row])
+        if column >= 0:
+            name = task.names[int(np.searchsorted(first, field, side="right")) - 1]
+            at = geometry.at[part[0].start + row, part[1].start + column]
+            raise _some_missing(name, state[level, row, :, field, column], at, geometry)
+    found = core.nothing_found((rows, columns, levels))
+    core.solve_between(system, task.inflate, state, missing, anchors, some, work, found)
+    bounded = np.zeros((rows, columns, levels), np.int64)
+    for k, result in enumerate(results):
+        for level, row in np.ndindex(levels, rows):
+            _bound(state[level, row, :, first[k] : first[k + 1]], task.bounds[k], bounded[row, :, level])
+        result[(..., *where)] = parts[k]
+    for whole, told in zip(said, (*found, bounded), strict=True):
+        whole[where] = told.reshape(whole[where].shape)
+
+
+def _bound(values: np.ndarray, bounds: tuple[float, float], bounded: np.ndarray) -> None:
+    if bounds != (-math.inf, math.inf):
+        layout.bound(values, *bounds, bounded)
+
+
+def _some_missing(name: Hashable, members: np.ndarray, at: np.ndarray, geometry: Geometry) -> ValueError:
+    gone = int((~np.isfinite(members)).sum())
+    return ValueError(
+        f"{name!r} is missing in {gone} of {len(members)} members at {_where(at, geometry)}; fill it, or mask it in all of them"
+    )
 
 
 def _parts(number: int, most: int, stride: int) -> list[slice]:
@@ -326,38 +408,6 @@ def _of(geometry: Geometry, tile: tuple[slice, slice], ndim: int) -> Any:
     """The index of a tile in the last dimensions of a field, ``ndim`` of them."""
     where = tile[1:] if geometry.flat else tile
     return (*where, *(slice(None),) * (ndim - len(where)))
-
-
-def _laid_out(
-    task: Task, geometry: Geometry, tile: tuple[slice, slice], values: list[np.ndarray], results: list[np.ndarray],
-    said: list[np.ndarray], solve: Callable[[np.ndarray, np.ndarray], core.Found],
-) -> None:  # fmt: skip
-    """Places of a part of the grid, laid out for the kernels, solved and laid back."""
-    at = geometry.at[tile].reshape(-1, geometry.at.shape[2])
-    where = _of(geometry, tile, said[0].ndim)
-    members, number = values[0].shape[0], len(at) * len(geometry.levels)
-    state = np.empty((number, sum(task.layers), members), task.dtype)
-    nowhere = np.repeat(~np.isfinite(at).all(axis=1), len(geometry.levels))
-    missing = np.repeat(nowhere[:, None], state.shape[1], axis=1)
-    first, lanes = np.concatenate([[0], np.cumsum(task.layers)]), lanes_of(task.dtype)
-    for k, name in enumerate(task.names):
-        flat = np.ascontiguousarray(values[k][(..., *where)], task.dtype).reshape(members, task.layers[k], number)
-        place, layer = layout.gathered(flat, state, missing, first[k], lanes)
-        if place >= 0:
-            gone = int((~np.isfinite(flat[:, layer, place])).sum())
-            raise ValueError(
-                f"{name!r} is missing in {gone} of {members} members at {_where(at[place // len(geometry.levels)], geometry)}; "
-                "fill it, or mask it in all of them"
-            )
-    found = solve(state, missing)
-    bounded = np.zeros(number, np.int64)
-    for k, result in enumerate(results):
-        out = result[(..., *where)]
-        flat = np.empty((members, task.layers[k], number), task.dtype)
-        layout.scattered(state, first[k], flat, *task.bounds[k], bounded, lanes)
-        out[...] = flat.reshape(out.shape)
-    for whole, part in zip(said, (*found, bounded), strict=True):
-        whole[where] = part.reshape(whole[where].shape)
 
 
 def _where(at: np.ndarray, geometry: Geometry) -> str:

@@ -7,11 +7,11 @@ import numpy as np
 from oceankit.numerics.compiling import kernel
 from oceankit.numerics.lanes import transpose_tile
 
-__all__ = ["gathered", "scattered"]
+__all__ = ["bound", "gaps", "transposed", "transposed_fields"]
 
 
 @kernel
-def _transposed(source, target, lanes):
+def transposed(source, target, lanes):
     """``target`` becomes the transpose of ``source``: squares of whole vectors, then what is left."""
     rows, columns = source.shape[0] // lanes * lanes, source.shape[1] // lanes * lanes
     for c in range(0, columns, lanes):
@@ -23,13 +23,20 @@ def _transposed(source, target, lanes):
 
 
 @kernel
-def gathered(values, state, fill, first, lanes):
-    """Put a field's ``values`` (members, fields, places) in a tile from field ``first`` on, and say what is missing.
+def transposed_fields(source, target, lanes):
+    """``target`` (places, fields, members) becomes ``source`` (members, fields, places), or the other way."""
+    for f in range(source.shape[1]):
+        transposed(source[:, f], target[:, f], lanes)
 
-    Returns the first place and field that is missing in some members only, or -1 and -1.
+
+@kernel
+def gaps(values, missing):
+    """Say in ``missing`` (fields, places) where ``values`` (members, fields, places) are not there.
+
+    Returns the first field and place that is missing in some members only, or -1 and -1.
     """
     members, fields, places = values.shape
-    bad_place, bad_field = -1, -1
+    bad_field, bad_place = -1, -1
     mark = np.empty(places, values.dtype)
     for f in range(fields):
         mark[:] = 0
@@ -39,23 +46,18 @@ def gathered(values, state, fill, first, lanes):
                 mark[c] += values[m, f, c] - values[m, f, c]
         for c in range(places):
             if mark[c] != 0:
-                missing = 0
+                gone = 0
                 for m in range(members):
-                    missing += not math.isfinite(values[m, f, c])
-                fill[c, first + f] = True
-                if missing < members and bad_place < 0:
-                    bad_place, bad_field = c, f
-        _transposed(values[:, f], state[:, first + f], lanes)
-    return bad_place, bad_field
+                    gone += not math.isfinite(values[m, f, c])
+                missing[f, c] = True
+                if gone < members and bad_place < 0:
+                    bad_field, bad_place = f, c
+    return bad_field, bad_place
 
 
 @kernel
-def scattered(state, first, values, low, high, bounded, lanes):
-    """The way back, within bounds; ``bounded`` counts at each place the values that were set to one."""
-    for f in range(values.shape[1]):
-        _transposed(state[:, first + f], values[:, f], lanes)
-    if low == -math.inf and high == math.inf:
-        return
+def bound(values, low, high, bounded):
+    """Set ``values`` (members, fields, places) within bounds; ``bounded`` counts at each place those that were not."""
     for m in range(values.shape[0]):
         for f in range(values.shape[1]):
             for c in range(values.shape[2]):

@@ -22,6 +22,7 @@ __all__ = [
     "row_less_products",
     "rows_turn",
     "transpose_tile",
+    "vectors_of",
 ]
 
 _BYTES = 64
@@ -33,7 +34,7 @@ def lanes_of(dtype: Any) -> int:
     return _BYTES // np.dtype(dtype).itemsize
 
 
-def _vectors(array: types.Array) -> tuple[ir.VectorType, ir.VectorType]:
+def vectors_of(array: types.Array) -> tuple[ir.VectorType, ir.VectorType]:
     """One vector of the array's own type, and the float64 one of as many lanes."""
     element = ir.FloatType() if array.dtype == types.float32 else F64
     lanes = 16 if array.dtype == types.float32 else 8
@@ -85,7 +86,7 @@ def mean_lanes(typingctx, pack, columns, values, begin, end, low, scale, least, 
         cells, places, weights = (
             context.make_array(signature.args[k])(context, builder, args[k]).data for k in range(3)
         )
-        kinds = narrow, wide = _vectors(signature.args[0])
+        kinds = narrow, wide = vectors_of(signature.args[0])
         scale, least, strict = args[6:9]
         total, _ = _weighted(builder, cells, places, weights, args[3:6], kinds, False)
         result = builder.fmul(total, spread(builder, scale, wide))
@@ -131,7 +132,7 @@ def transpose_tile(typingctx, source, row, column, target, to_row, to_column):  
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         kinds = signature.args
-        vector, _ = _vectors(kinds[0])
+        vector, _ = vectors_of(kinds[0])
         lanes = vector.count
         byte = ir.IntType(8).as_pointer()
         kind_of = ir.FunctionType(ir.VoidType(), [byte] + [I32] * 3)

@@ -167,20 +167,51 @@ def test_a_chunk_holds_only_the_observations_that_reach_it(ocean):
 
 def test_a_weight_grid_is_exact_at_its_anchors_and_near_between_them(ocean):
     background, observations = ocean
+    background = background.astype(np.float64)
     exact, _ = LETKF(localization=GaspariCohn(900.0)).assimilate(background, observations)
     coarse, said = LETKF(localization=GaspariCohn(900.0), weight_grid=WeightGrid(3)).assimilate(
         background, observations
     )
     rows, columns = [*range(0, 40, 3)], [*range(0, 60, 3), 59]
     for name in background:
-        np.testing.assert_array_equal(
-            coarse[name].isel(lat=rows, lon=columns), exact[name].isel(lat=rows, lon=columns), err_msg=name
+        np.testing.assert_allclose(
+            coarse[name].isel(lat=rows, lon=columns), exact[name].isel(lat=rows, lon=columns), atol=1e-13, err_msg=name
         )
         change = float((exact[name] - background[name]).std())
         assert 0 < float((coarse[name] - exact[name]).std()) < 0.05 * change
     one, _ = LETKF(localization=GaspariCohn(900.0), weight_grid=WeightGrid(1)).assimilate(background, observations)
-    equal(one, exact)
+    for name in background:
+        np.testing.assert_allclose(one[name], exact[name], atol=1e-13)
     assert said.n_local.dtype == np.int64
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("members", "stride"), [(7, 5), (12, 3)])
+def test_a_weight_grid_is_bilinear_in_the_transforms(dtype, members, stride, monkeypatch):
+    """Transforms are read off an ensemble of unit vectors, and put between anchors by xarray."""
+    rng = np.random.default_rng(members)
+    lat, lon, n = np.arange(30, 36, 0.25), np.arange(120, 132, 0.25), 60
+    state = rng.normal(size=(members, 13, lat.size, lon.size)).astype(dtype)
+    ensemble = xr.Dataset({"s": (("member", "k", "lat", "lon"), state)}, coords={"lat": lat, "lon": lon})
+    unit = np.broadcast_to(np.eye(members)[:, :, None, None], (members, members, lat.size, lon.size))
+    units = xr.Dataset({"s": (("member", "k", "lat", "lon"), unit)}, coords={"lat": lat, "lon": lon})
+    observations = table(
+        value=rng.normal(size=n), error_std=0.5, lon=rng.uniform(120, 132, n), lat=rng.uniform(30, 36, n), variable="s"
+    )
+    hx, local = rng.normal(size=(members, n)), GaspariCohn(300.0)
+    found, _ = LETKF(localization=local).assimilate(units, observations, hx=hx)
+    x = (found.s - 1 / members).transpose("lat", "lon", "k", "member")
+    anchors = [np.unique(np.append(np.arange(0, m, stride), m - 1)) for m in (lat.size, lon.size)]
+    between = x.isel(lat=anchors[0], lon=anchors[1]).interp(lat=lat).interp(lon=lon)
+    mean = state.mean(axis=0, dtype=np.float64)
+    expected = mean + np.einsum("ifyx,yxij->jfyx", state - mean, between.values)
+    # A tile of a few anchors alone, as where there are many members and levels.
+    monkeypatch.setattr(tiles, "_BETWEEN", 1)
+    method = LETKF(localization=local, weight_grid=WeightGrid(stride))
+    analysis, _ = method.assimilate(ensemble, observations, hx=hx)
+    np.testing.assert_allclose(analysis.s, expected, rtol=0, atol=1e-5 if dtype == "float32" else 1e-12)
+    monkeypatch.undo()
+    equal(method.assimilate(ensemble, observations, hx=hx)[0], analysis)
 
 
 def test_weight_grids_that_cannot_be_are_refused(ocean):
